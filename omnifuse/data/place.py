@@ -1,0 +1,104 @@
+"""One place as it is read or made: numpy, native types, true dates. It becomes a `Batch` of one."""
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int, Num
+
+from omnifuse.data.classes import ClassTable
+from omnifuse.errors import InputError
+from omnifuse.frames import Batch, Frames
+from omnifuse.modalities import Modality, check_names
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one sensor saw of one place; no frames where the sensor is missing.
+
+    Attributes:
+        pixels: Values as stored, in the sensor's native type.
+        day: Days since 1970-01-01, non-decreasing.
+    """
+
+    pixels: Num[np.ndarray, "t c h w"]
+    day: Int[np.ndarray, " t"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything known of one square of ground.
+
+    Attributes:
+        series: By modality name.
+        size: Side of the square in metres.
+        target: Class ids over the square; None without labels.
+        info: Metadata as plain JSON types (id, fold, region, longitude, latitude, ...).
+    """
+
+    series: dict[str, Series]
+    size: float
+    target: Num[np.ndarray, "..."] | None = None
+    info: dict[str, str | int | float] = field(default_factory=dict)
+
+    def only(self, names: tuple[str, ...]) -> "Place":
+        """Return the place as the named sensors alone saw it."""
+        return replace(self, series={name: self.series[name] for name in names if name in self.series})
+
+    def check(self, modalities: dict[str, Modality], where: str) -> None:
+        """Raise `InputError` naming `where`, the sensor and the field for anything that is not as `modalities` say."""
+        check_names(list(self.series), list(modalities), where)
+        for name, series in self.series.items():
+            modality, found = modalities[name], series.pixels.shape
+            if series.pixels.ndim != 4 or found[1] != len(modality.bands):
+                raise InputError(
+                    f"{where}: {name!r} has shape {found}, expected (dates, {len(modality.bands)} bands "
+                    f"{'/'.join(modality.bands)}, height, width). Try: give the bands in this order."
+                )
+            if len(series.day) != len(series.pixels):
+                raise InputError(f"{where}: {name!r} has {len(series.pixels)} images but {len(series.day)} dates. Try: one date per image.")
+            side = modality.pixels(self.size)
+            if len(series.pixels) and found[2:] != (side, side):
+                raise InputError(
+                    f"{where}: {name!r} is {found[2]}×{found[3]} pixels of {modality.gsd:g} m, expected {side}×{side} for a place of "
+                    f"{self.size:g} m. Try: crop or resample the image to the place."
+                )
+            if np.any(np.diff(series.day) < 0):
+                raise InputError(f"{where}: dates of {name!r} are not in order. Try: sort the images by date.")
+            if series.pixels.dtype.kind == "f" and not np.isfinite(series.pixels).all():
+                frame = int(np.argmin(np.isfinite(series.pixels).all((1, 2, 3))))
+                raise InputError(f"{where}: {name!r} has a value that is not finite, first in image {frame}. Try: drop or fill it.")
+
+    def to_batch(self, index: int = 0, draw: int = 0) -> Batch:
+        """Return a batch of one. `index` and `draw` become `Batch.place` and `Batch.draw`."""
+        frames = {
+            name: Frames(
+                torch.from_numpy(np.ascontiguousarray(series.pixels)),
+                torch.from_numpy(series.day.astype(np.int32)),
+                torch.tensor([len(series.day)]),
+            )
+            for name, series in self.series.items()
+        }
+        target = None if self.target is None else torch.from_numpy(np.ascontiguousarray(self.target))[None]
+        return Batch(frames, self.size, torch.tensor([index]), torch.tensor([draw]), target)
+
+
+class PlaceSource(Protocol):
+    """Anything places come from: a store, the landscape, a reader of a native layout. Picklable; opens files on first use.
+
+    Attributes:
+        modalities: What each place may have been seen by, as stored here (bands, gsd, statistics).
+        classes: Class table of the labels; None where there are none.
+        size: Side of every place in metres.
+        info: Metadata of every place in order, as plain JSON types; `id` always, `fold`, `region`, ... where known.
+    """
+
+    modalities: dict[str, Modality]
+    classes: ClassTable | None
+    size: float
+    info: list[dict[str, str | int | float]]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Place: ...
