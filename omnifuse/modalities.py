@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from omnifuse.config import Config
 from omnifuse.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Modality:
+class Modality(Config):
     """One product as stored.
 
     Attributes:

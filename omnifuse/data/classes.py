@@ -1,20 +1,5 @@
-"""Class tables: names and colours of labels, and the label that counts for nothing."""
+"""Moved to `omnifuse.classes`; this forwarding stands only until its last user has followed."""
 
-from dataclasses import dataclass
+from omnifuse.classes import ClassTable
 
-from omnifuse.config import Config
-
-
-@dataclass(frozen=True)
-class ClassTable(Config):
-    """Classes of a label map.
-
-    Attributes:
-        names: Name of class 0, 1, ...
-        colors: `#rrggbb` of each class.
-        ignore: Label value that is neither learned nor scored (void, unlabelled); -1 if there is none.
-    """
-
-    names: tuple[str, ...]
-    colors: tuple[str, ...]
-    ignore: int = -1
+__all__ = ["ClassTable"]

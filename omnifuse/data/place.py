@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Num
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch, Frames
 from omnifuse.modalities import Modality, check_names

@@ -1,0 +1,75 @@
+"""Losses as pure functions of tensors."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+
+def unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """Scale rows to length one.
+
+    Smooth at zero, where `functional.normalize` has a gradient of 1e12: a zero row stays zero and passes a bounded
+    gradient (at most 1e3).
+    """
+    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+def info_nce(
+    a: Float[Tensor, "b d"],
+    b: Float[Tensor, "b d"],
+    temperature: Float[Tensor, ""] | float,
+    ignored: Bool[Tensor, "b b"] | None = None,
+) -> Float[Tensor, ""]:
+    """InfoNCE of matching rows, the mean of both directions (arXiv:1807.03748, arXiv:2103.00020).
+
+    Computed in float32 (or wider) whatever the autocast state: a bfloat16 logit at scale 100 is off by 0.2.
+
+    Args:
+        a: L2-normalised embeddings of one sensor.
+        b: L2-normalised embeddings of another sensor; row i is the positive of row i of `a`, all others are negatives.
+        temperature: Divides the cosine similarities; positive.
+        ignored: Pairs (row of `a`, row of `b`) that are neither positive nor negative, such as near-duplicates. The
+            diagonal is never ignored.
+
+    Returns:
+        Mean over rows and directions in nats; zero, with zero gradients, for no rows. Equal embeddings give log b.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"a {tuple(a.shape)} and b {tuple(b.shape)} must have the same shape.")
+    with torch.autocast(a.device.type, enabled=False):
+        wide = torch.float64 if a.dtype == torch.float64 else torch.float32
+        logits = a.to(wide) @ b.to(wide).T / temperature
+        if len(a) == 0:
+            return logits.sum() + 0 * (a.sum() + b.sum())
+        if ignored is not None:
+            diagonal = torch.eye(len(a), dtype=torch.bool, device=a.device)
+            logits = logits.masked_fill(ignored & ~diagonal, -torch.inf)
+        target = torch.arange(len(a), device=a.device)
+        return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+
+def cross_entropy(
+    logits: Float[Tensor, "b k h w"],
+    target: Int[Tensor, "b h w"],
+    ignore: int = -1,
+    weight: Float[Tensor, " k"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the pixels that count; zero, with zero gradients, where none does."""
+    total = functional.cross_entropy(logits.float(), target.long(), weight=weight, ignore_index=ignore, reduction="sum")
+    counted = (target != ignore).sum() if weight is None else weight[target[target != ignore].long()].sum()
+    return total / counted.clamp(min=1)
+
+
+def dice(logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], ignore: int = -1) -> Float[Tensor, ""]:
+    """One minus the soft Dice score, averaged over the classes that occur in `target` (arXiv:1606.04797).
+
+    Sums run over the whole batch, so that a class that is rare in each place still counts once. Zero without any label.
+    """
+    counted = (target != ignore)[:, None]
+    probability = logits.float().softmax(1) * counted
+    truth = functional.one_hot(target.long().masked_fill(~counted[:, 0], 0), logits.shape[1]).movedim(-1, 1) * counted
+    overlap = (probability * truth).sum((0, 2, 3))
+    occurs = truth.sum((0, 2, 3)) > 0
+    score = 2 * overlap / (probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))).clamp(min=1e-6)
+    return ((1 - score) * occurs).sum() / occurs.sum().clamp(min=1)
