@@ -1,0 +1,69 @@
+"""Health of embeddings while pretraining: do two views of one place find each other, and has the space collapsed?"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Share of rows whose counterpart is the nearest (or among the five nearest) of all candidates, in 0..1.
+
+    Chance is 1/n and 5/n for `n` candidates: compare figures of the same `n` only. NaN without rows.
+    """
+
+    num_candidates: int
+    a_to_b_top1: float
+    a_to_b_top5: float
+    b_to_a_top1: float
+    b_to_a_top5: float
+
+
+@torch.no_grad()
+def retrieval(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], chunk: int = 1024) -> RetrievalScores:
+    """Look for row i of `b` from row i of `a` by cosine, and the other way round.
+
+    A tie is a miss, so that a collapsed space does not score. Memory is `chunk` × n similarities.
+    """
+    a, b = normalize(a.float(), dim=1), normalize(b.float(), dim=1)
+    forth, back = _rank(a, b, chunk), _rank(b, a, chunk)
+    shares = [(rank < k).double().mean().item() for rank in (forth, back) for k in (1, 5)]
+    return RetrievalScores(len(a), *shares)
+
+
+@torch.no_grad()
+def effective_rank(x: Float[Tensor, "n d"]) -> float:
+    """Return the exponential of the entropy of the singular values (RankMe, arXiv:2210.02885): 1 collapsed, d at best."""
+    values = torch.linalg.svdvals(x.double())
+    share = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+    return torch.special.entr(share).sum().exp().item()
+
+
+@torch.no_grad()
+def alignment(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float:
+    """Return the mean squared distance of counterparts on the unit sphere (arXiv:2005.10242): 0 at best, 2 for strangers."""
+    return (normalize(a.double(), dim=1) - normalize(b.double(), dim=1)).square().sum(1).mean().item()
+
+
+@torch.no_grad()
+def uniformity(x: Float[Tensor, "n d"]) -> float:
+    """Return the log of the mean Gaussian potential over pairs on the unit sphere (arXiv:2005.10242).
+
+    0 when collapsed, towards -4 when spread out in many dimensions. Memory is n²/2 distances.
+    """
+    distance = torch.pdist(normalize(x.double(), dim=1))
+    return distance.square().mul(-2).exp().mean().log().item()
+
+
+def _rank(queries: Tensor, candidates: Tensor, chunk: int) -> Tensor:
+    """Return how many other candidates are at least as near to each query as its counterpart."""
+    ranks = [torch.zeros(0, dtype=torch.long, device=queries.device)]
+    for start in range(0, len(queries), chunk):
+        similarity = queries[start : start + chunk] @ candidates.T
+        row = torch.arange(len(similarity), device=queries.device)
+        own = similarity[row, start + row].unsqueeze(1).clone()
+        ranks.append((similarity >= own).sum(1) - 1)
+    return torch.cat(ranks)
