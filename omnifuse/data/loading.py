@@ -1,0 +1,189 @@
+"""From places to batches: which place comes when is a function of a seed, so nothing has to be saved to resume.
+
+The same places come in the same optimizer steps on any number of processes and workers, from whatever step one starts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch.utils.data import DataLoader, Dataset
+
+from omnifuse import randomness
+from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.transforms import Transform
+from omnifuse.errors import ConfigError, InputError
+from omnifuse.frames import Batch
+
+Key = tuple[int, int]  # epoch and position in the indices
+
+
+@lru_cache(maxsize=4)
+def order(num_places: int, seed: int, epoch: int) -> Int[np.ndarray, " n"]:
+    """Return the order in which an epoch visits the places, the same on every process."""
+    permutation = randomness.numpy_generator(seed, "order", epoch).permutation(num_places)
+    permutation.setflags(write=False)  # it is shared by all callers
+    return permutation
+
+
+def step_keys(num_places: int, batch_size: int, seed: int, step: int) -> list[Key]:
+    """Return what optimizer step `step` trains on: the epochs in a row, cut into pieces of `batch_size` places.
+
+    A step may span the end of an epoch, and several epochs where the batch is larger than the set.
+    """
+    positions = (divmod(position, num_places) for position in range(step * batch_size, (step + 1) * batch_size))
+    return [(epoch, int(order(num_places, seed, epoch)[within])) for epoch, within in positions]
+
+
+class PlaceDataset(Dataset[Batch]):
+    """Some places of a source as batches of one; the key of an item is (epoch, position in `indices`).
+
+    Args:
+        source: Where places come from.
+        indices: Places of the source that may be visited.
+        seed: Seeds `Batch.draw` and the generator given to `transform`, both keyed by epoch and place.
+        transform: Applied to each batch of one.
+    """
+
+    def __init__(self, source: PlaceSource, indices: Int[np.ndarray, " n"], seed: int, transform: Transform | None = None) -> None:
+        if not len(indices):
+            raise InputError("dataset: no places to read, `indices` is empty. Try: check the split or the label fraction.")
+        self.source = source
+        self.indices = indices
+        self.seed = seed
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, key: Key) -> Batch:
+        epoch, position = key
+        index = int(self.indices[position])
+        place = read_place(self.source, index)
+        batch = place.to_batch(index, randomness.key(self.seed, "draw", epoch, index))
+        if self.transform is None:
+            return batch
+        return self.transform(batch, randomness.torch_generator(self.seed, "transform", epoch, index))
+
+
+def read_place(source: PlaceSource, index: int) -> Place:
+    """Return place `index`; a reader's error gains the id of the place."""
+    try:
+        return source[index]
+    except (OSError, ValueError) as error:
+        raise InputError(f"place {source.info[index]['id']!r} ({index}): {error}") from error
+
+
+def training_batches(
+    dataset: PlaceDataset, *, batch_size: int, seed: int, workers: int = 0, accumulation: int = 1, rank: int = 0, world: int = 1
+) -> Callable[[int], Iterator[Batch]]:
+    """Return a function that gives this process's micro-batches, endlessly, from any optimizer step on.
+
+    Args:
+        dataset: Places to train on.
+        batch_size: Places of an optimizer step over all processes and micro-batches.
+        seed: Seed of the order of places.
+        workers: Processes that read ahead; 0 reads in this one.
+        accumulation: Micro-batches of an optimizer step. Micro-batch m of all processes together is the m-th piece of the
+            step's list, whatever their number; each process takes its contiguous slice of that.
+        rank: Number of this process.
+        world: Number of processes.
+    """
+    share, rest = divmod(batch_size, accumulation * world)
+    if rest or not share:
+        raise ConfigError(
+            f"batch size {batch_size} is not a multiple of {accumulation} micro-batches × {world} processes. "
+            f"Try: {max(share, 1) * accumulation * world}."
+        )
+
+    def micro_batches(first: int) -> Iterator[list[Key]]:
+        for step in count(first):
+            keys = step_keys(len(dataset), batch_size, seed, step)
+            for micro in range(accumulation):
+                start = (micro * world + rank) * share
+                yield keys[start : start + share]
+
+    return lambda first_step: iter(_loader(dataset, _Restartable(micro_batches, first_step), workers))
+
+
+def evaluation_batches(
+    source: PlaceSource,
+    indices: Int[np.ndarray, " n"],
+    batch_size: int,
+    transform: Transform | None = None,
+    workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """Yield the given places once, in the given order; the last batch may be smaller.
+
+    With several processes each has a contiguous part: nothing is dropped and nothing comes twice. What a transform or an
+    objective draws is the same on every call.
+    """
+    first, last = len(indices) * rank // world, len(indices) * (rank + 1) // world
+    if first == last:
+        return iter(())
+    keys = [(0, position) for position in range(first, last)]
+    pieces = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
+    return iter(_loader(PlaceDataset(source, indices, seed=0, transform=transform), pieces, workers))
+
+
+def read_places(source: PlaceSource, indices: Sequence[int], workers: int = 0) -> Iterator[Place]:
+    """Yield places in the given order, read by `workers` processes (0: this one)."""
+    return iter(_plain_loader(_Places(source), indices, workers))
+
+
+class _Restartable:
+    """Index lists from a given step on, as an iterable: what a DataLoader takes for a batch sampler."""
+
+    def __init__(self, lists: Callable[[int], Iterator[list[Key]]], first: int) -> None:
+        self.lists = lists
+        self.first = first
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return self.lists(self.first)
+
+
+class _Places(Dataset[Place]):
+    def __init__(self, source: PlaceSource) -> None:
+        self.source = source
+
+    def __getitem__(self, index: int) -> Place:
+        return read_place(self.source, index)
+
+
+def _loader(dataset: PlaceDataset, lists: Any, workers: int) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        batch_sampler=lists,
+        collate_fn=Batch.cat,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        timeout=_TIMEOUT if workers else 0,
+        generator=torch.Generator(),  # else the loader draws a seed from the global generator
+    )
+
+
+def _plain_loader(dataset: Dataset[Any], indices: Sequence[int], workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=indices,
+        collate_fn=_identity,
+        num_workers=workers,
+        timeout=_TIMEOUT if workers else 0,
+        generator=torch.Generator(),
+    )
+
+
+def _identity(item: Any) -> Any:
+    return item
+
+
+_TIMEOUT = 900  # seconds without a batch after which a hanging worker is an error

@@ -1,0 +1,38 @@
+"""Places held in memory: for small sets and for sources that are costly to compute."""
+
+from collections.abc import Callable
+
+from omnifuse.data.loading import read_places
+from omnifuse.data.place import Place, PlaceSource
+
+
+class InMemory:
+    """Every place of a source, read once (a `PlaceSource`). Worker processes that are forked share the memory.
+
+    Args:
+        source: Where the places come from; it is not kept.
+        places: All of its places in order, if they were read already.
+    """
+
+    def __init__(self, source: PlaceSource, places: list[Place] | None = None) -> None:
+        self.modalities = source.modalities
+        self.classes = source.classes
+        self.size = source.size
+        self.info = source.info
+        self.places = list(read_places(source, range(len(source)))) if places is None else places
+
+    @classmethod
+    def build(cls, source: PlaceSource, workers: int = 0, progress: Callable[[int, int], None] | None = None) -> "InMemory":
+        """Read all places with `workers` processes (0: this one), calling `progress(done, total)` after each."""
+        places: list[Place] = []
+        for place in read_places(source, range(len(source)), workers):
+            places.append(place)
+            if progress is not None:
+                progress(len(places), len(source))
+        return cls(source, places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Place:
+        return self.places[index]

@@ -1,0 +1,58 @@
+"""Which places: splits by metadata, seeded label fractions, and a source that shows some places of another."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from omnifuse import randomness
+from omnifuse.data.place import Place, PlaceSource
+from omnifuse.errors import ConfigError, InputError
+
+
+def split(info: Sequence[dict[str, str | int | float]], key: str, values: Iterable[str | int | float]) -> Int[np.ndarray, " n"]:
+    """Return the places whose metadata `key` is one of `values`, in order: `split(source.info, "fold", (1, 2, 3))`.
+
+    Raises:
+        InputError: where a place lacks the key, or no place has one of the values.
+    """
+    wanted = list(values)
+    lacking = [index for index, row in enumerate(info) if key not in row]
+    if lacking:
+        raise InputError(f"split: place {lacking[0]} has no {key!r}, only {', '.join(info[lacking[0]])}. Try: one of these.")
+    found = {row[key] for row in info}
+    for value in wanted:
+        if value not in found:
+            raise InputError(f"split: no place has {key} = {value!r}. Try: values among {sorted(found, key=str)[:20]}.")
+    return np.array([index for index, row in enumerate(info) if row[key] in wanted], dtype=np.int64)
+
+
+def label_fraction(indices: Int[np.ndarray, " n"], fraction: float, seed: int) -> Int[np.ndarray, " m"]:
+    """Return a random share of `indices` in ascending order, at least one. Smaller shares lie within larger ones."""
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"label fraction {fraction} is not in (0, 1]. Try: 0.1 for ten percent.")
+    shuffled = randomness.numpy_generator(seed, "label_fraction").permutation(indices)
+    return np.sort(shuffled[: max(1, round(fraction * len(indices)))])
+
+
+class Subset:
+    """Some places of a source as a source of their own.
+
+    Args:
+        source: Where the places come from.
+        indices: Which of them, in this order.
+    """
+
+    def __init__(self, source: PlaceSource, indices: Int[np.ndarray, " n"]) -> None:
+        self.source = source
+        self.indices = indices
+        self.modalities = source.modalities
+        self.classes = source.classes
+        self.size = source.size
+        self.info = [source.info[index] for index in indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Place:
+        return self.source[int(self.indices[index])]
