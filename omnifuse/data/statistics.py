@@ -1,0 +1,64 @@
+"""Mean and standard deviation of bands: one pass over the training places, in float64, in pieces that can be merged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from omnifuse.data.loading import read_places
+from omnifuse.data.place import PlaceSource
+from omnifuse.errors import InputError
+from omnifuse.modalities import Modality
+
+Statistics = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count of pixels, and mean and sum of squared deviations per band."""
+
+    count: int
+    mean: Float[np.ndarray, " c"]
+    deviation: Float[np.ndarray, " c"]
+
+    @staticmethod
+    def of(pixels: Num[np.ndarray, "t c h w"]) -> "Moments":
+        values = pixels.astype(np.float64)
+        mean = values.mean((0, 2, 3))
+        return Moments(values[:, 0].size, mean, ((values - mean[:, None, None]) ** 2).sum((0, 2, 3)))
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets of pixels together (Chan, Golub and LeVeque 1979)."""
+        count = self.count + other.count
+        shift = other.mean - self.mean
+        mean = self.mean + shift * other.count / count
+        return Moments(count, mean, self.deviation + other.deviation + shift**2 * self.count * other.count / count)
+
+
+def band_statistics(source: PlaceSource, indices: Int[np.ndarray, " n"], workers: int = 0) -> Statistics:
+    """Return (mean, std) per band of every sensor seen at the given places, in the sensor's unit; std divides by n.
+
+    A sensor that is missing at all of them has no entry. Give the training places only.
+    """
+    moments: dict[str, Moments] = {}
+    for place in read_places(source, [int(index) for index in indices], workers):
+        for name, series in place.series.items():
+            if len(series.pixels):
+                found = Moments.of(series.pixels)
+                moments[name] = moments[name].merge(found) if name in moments else found
+    return {name: (tuple(found.mean.tolist()), tuple(np.sqrt(found.deviation / found.count).tolist())) for name, found in moments.items()}
+
+
+def with_statistics(modalities: Mapping[str, Modality], statistics: Statistics) -> dict[str, Modality]:
+    """Return the modalities with measured statistics; those without an entry keep theirs.
+
+    A band that is constant gets a standard deviation of 1, so it becomes zero everywhere instead of being divided by zero.
+    """
+    unknown = set(statistics) - set(modalities)
+    if unknown:
+        raise InputError(f"statistics: of sensors {sorted(unknown)} that are not among {list(modalities)}. Try: leave them out.")
+    result = dict(modalities)
+    for name, (mean, std) in statistics.items():
+        result[name] = replace(modalities[name], mean=mean, std=tuple(value or 1.0 for value in std))
+    return result
