@@ -1,0 +1,119 @@
+"""The landscape as a source of places."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from omnifuse.data.classes import ClassTable
+from omnifuse.data.landscape import climate, highres, optical, radar
+from omnifuse.data.landscape.config import LandscapeConfig
+from omnifuse.data.landscape.covers import CLASSES
+from omnifuse.data.landscape.parcels import Parcels, draw_parcels
+from omnifuse.data.landscape.phenology import State, grow
+from omnifuse.data.place import Place, Series
+from omnifuse.modalities import MODALITIES, Modality
+from omnifuse.randomness import numpy_generator
+
+
+class Landscape:
+    """Procedural farmland, seen by up to five sensors; places are made when asked for.
+
+    Each kind of draw has its own random stream per (seed, place), so a place or a sensor made alone, in any order and in any
+    process has the same bytes. Labels are never drawn into an image: both come from the state of the parcels.
+    """
+
+    classes: ClassTable | None = CLASSES
+
+    def __init__(self, config: LandscapeConfig) -> None:
+        self.config = config
+        self.size = 10.0 * config.size
+        self.modalities: dict[str, Modality] = {name: statistics(name, config.hr) for name in config.sensors}
+
+    def __len__(self) -> int:
+        return self.config.places
+
+    @cached_property
+    def info(self) -> list[dict[str, str | int | float]]:
+        """Metadata of every place; costs no rendering."""
+        return [self._info(climate.locate(self.config, index)) for index in range(len(self))]
+
+    def parcels(self, index: int) -> Parcels:
+        """Return the geometry and land cover of a place."""
+        rng = numpy_generator(self.config.seed, "landscape/parcels", index)
+        return draw_parcels(rng, climate.locate(self.config, index), self.config.size, self.config.hr)
+
+    def state(self, index: int, parcels: Parcels) -> State:
+        """Return the growth of a place's parcels over its 450 days."""
+        rng = numpy_generator(self.config.seed, "landscape/phenology", index)
+        return grow(rng, parcels.cover, climate.locate(self.config, index), self.config.difficulty)
+
+    def __getitem__(self, index: int) -> Place:
+        if not 0 <= index < len(self):
+            raise IndexError(f"landscape: place {index} of {len(self)}.")
+        config, site = self.config, climate.locate(self.config, index)
+
+        def stream(kind: str) -> np.random.Generator:
+            return numpy_generator(config.seed, f"landscape/{kind}", index)
+
+        parcels = self.parcels(index)
+        state = self.state(index, parcels)
+        moisture = climate.moisture(stream("weather"), site)
+        colors = optical.draw_colors(stream("colors"), len(parcels.cover), site, config.difficulty)
+
+        def s2() -> Series:
+            days, fraction = optical.draw_dates(stream("s2/dates"), site, config.clouds)
+            return series(optical.render(stream("s2"), parcels, state, colors, moisture, days, fraction, stream("s2/sky")), days)
+
+        def s1_asc() -> Series:
+            days = radar.draw_dates(stream("s1/dates"))
+            return series(radar.render(stream("s1"), parcels, state, moisture, days, config.difficulty, config.looks), days)
+
+        def spot() -> Series:
+            rng = stream("spot")
+            days = highres.draw_date(rng)
+            return series(highres.render(rng, parcels, state, colors, moisture, days), days)
+
+        def dem() -> Series:
+            return series(climate.elevation(stream("dem"), site, config.size), np.zeros(1, dtype=np.int64))
+
+        def monthly() -> Series:
+            return series(climate.monthly(site), climate.MONTHS)
+
+        makers = {"s2": s2, "s1_asc": s1_asc, "spot": spot, "dem": dem, "climate": monthly}
+        return Place(
+            series={name: makers[name]() for name in config.sensors},
+            size=self.size,
+            target=parcels.target(),
+            info=self._info(site),
+        )
+
+    def _info(self, site: climate.Site) -> dict[str, str | int | float]:
+        return {
+            "id": f"{site.index:05d}",
+            "region": site.region.name,
+            "fold": site.fold,
+            "longitude": site.longitude,
+            "latitude": site.latitude,
+            "climate_cell": f"{site.region.name} {site.cell}",
+        }
+
+
+def series(pixels: np.ndarray, days: np.ndarray) -> Series:
+    """Return frames with true dates."""
+    return Series(pixels, (days + climate.DAY0).astype(np.int32))
+
+
+# Mean and standard deviation per band over the default landscape: python -m omnifuse.data.landscape.statistics
+_STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+
+
+def statistics(name: str, hr: int) -> Modality:
+    """Return the catalogue's modality with the landscape's own statistics and ground sampling distance."""
+    modality = MODALITIES[name]
+    if name == "spot":
+        modality = replace(modality, gsd=10 / hr)
+    if name in _STATISTICS:
+        mean, std = _STATISTICS[name]
+        modality = replace(modality, mean=mean, std=std)
+    return modality
