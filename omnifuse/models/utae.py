@@ -1,0 +1,216 @@
+"""U-TAE encoder (arXiv:2107.07933): convolutions on every frame, attention over time at the coarsest scale, skips collapsed by it.
+
+Frames are packed: only real ones are computed, each once, and nothing depends on the other places of a batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from omnifuse.config import Config
+from omnifuse.errors import ConfigError, InputError
+from omnifuse.frames import Features, Frames
+from omnifuse.modalities import Modality
+from omnifuse.models.encoder import Normalize, crop_context
+from omnifuse.models.ltae import LTAE, Aggregation, collapse_skips
+from omnifuse.nn.norms import PixelNorm
+
+Norm = Literal["pixel", "group"]
+Padding = Literal["reflect", "zeros"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UTAEConfig(Config):
+    """The published architecture, but for norms: those do not look across pixels, and there is no batch norm.
+
+    Attributes:
+        widths: Channels of each stage, full resolution to coarse. A single stage has no down-sampling: an L-TAE per pixel.
+        stride: Down-sampling of every stage after the first.
+        kernel: Side of the convolutions in pixels; 1 for points.
+        heads: Attention heads; divides `dim`, and every width where `aggregation` is `group`.
+        dim: Channels of an attention token.
+        key_dim: Channels of a query.
+        norm: `pixel` (over channels) or `group` (published: 4 groups, statistics over the whole image).
+        padding: At the border of the image; `zeros` is 10 % faster on CPU.
+        aggregation: How skips collapse over time, see `collapse_skips`.
+        attention_dropout: In training, share of attention weights dropped.
+        dropout: In training, share of coarse channels dropped.
+        period: Longest wavelength of the date encoding over 2π, in days.
+        origin: The day since 1970-01-01 that is encoded as 0 (default: 2018-09-01, as PASTIS).
+        frame_chunk: Frames convolved at a time; 0: as many as fit the cache on CPU, all on GPU.
+        checkpoint: Keep only the outputs of each chunk for the backward pass and compute the rest again.
+    """
+
+    kind: Literal["utae"] = "utae"
+    widths: tuple[int, ...] = (64, 64, 64, 128)
+    stride: int = 2
+    kernel: Literal[1, 3] = 3
+    heads: int = 16
+    dim: int = 256
+    key_dim: int = 4
+    norm: Norm = "pixel"
+    padding: Padding = "reflect"
+    aggregation: Aggregation = "group"
+    attention_dropout: float = 0.1
+    dropout: float = 0.2
+    period: float = 1000.0
+    origin: int = 17775
+    frame_chunk: int = 0
+    checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1 or self.stride < 1:
+            raise ConfigError(
+                f"utae: widths {self.widths} and stride {self.stride} must be positive. Try: widths=(64, 64, 64, 128), stride=2."
+            )
+        split = {"dim": (self.dim,), "widths": self.widths if self.aggregation == "group" else self.widths[-1:]}
+        for field, values in split.items():
+            if any(value % self.heads for value in values):
+                raise ConfigError(
+                    f"utae: every head takes an equal share of `{field}` {values}, impossible with {self.heads} heads. Try: heads=8."
+                )
+        if self.norm == "group" and any(width % 4 for width in self.widths):
+            raise ConfigError(f"utae: widths {self.widths} must be multiples of 4 for norm='group'. Try: norm='pixel'.")
+
+    def build(self, modality: Modality) -> "UTAE":
+        return UTAE(modality, self)
+
+
+class ConvLayer(nn.Module):
+    """Convolution, norm and ReLU, once per step of `widths`."""
+
+    def __init__(self, widths: Sequence[int], *, stride: int = 1, kernel: int, norm: Norm, padding: Padding) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for dim_in, dim in pairwise(widths):
+            size = kernel + stride - 1  # 3, or 4 at stride 2: the output is the input divided by the stride
+            layers += [
+                nn.Conv2d(dim_in, dim, size, stride, (kernel - 1) // 2, padding_mode=padding),
+                PixelNorm(dim) if norm == "pixel" else nn.GroupNorm(4, dim),
+                nn.ReLU(),
+            ]
+            nn.init.kaiming_normal_(layers[-3].weight, nonlinearity="relu")  # type: ignore[arg-type]
+            nn.init.zeros_(layers[-3].bias)  # type: ignore[arg-type]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
+        return self.conv(x)
+
+
+class ConvBlock(nn.Module):
+    """The first stage: two layers at full resolution."""
+
+    def __init__(self, widths: Sequence[int], *, kernel: int, norm: Norm, padding: Padding) -> None:
+        super().__init__()
+        self.conv = ConvLayer(widths, kernel=kernel, norm=norm, padding=padding)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+        return self.conv(x)
+
+
+class DownBlock(nn.Module):
+    """Strided convolution, then two layers of which the second is residual."""
+
+    def __init__(self, dim_in: int, dim: int, *, stride: int, kernel: int, norm: Norm, padding: Padding) -> None:
+        super().__init__()
+        self.down = ConvLayer((dim_in, dim_in), stride=stride, kernel=kernel, norm=norm, padding=padding)
+        self.conv1 = ConvLayer((dim_in, dim), kernel=kernel, norm=norm, padding=padding)
+        self.conv2 = ConvLayer((dim, dim), kernel=kernel, norm=norm, padding=padding)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
+        x = self.conv1(self.down(x))
+        return x + self.conv2(x)
+
+
+class UTAE(nn.Module):
+    """Encodes a series of images per place into one map per scale, coarse to fine."""
+
+    def __init__(self, modality: Modality, config: UTAEConfig) -> None:
+        super().__init__()
+        widths, scale = config.widths, config.stride
+        self.modality, self.config = modality, config
+        self.dims = tuple(reversed(widths))
+        self.gsds = tuple(modality.gsd * scale**level for level in reversed(range(len(widths))))
+        conv: dict[str, Any] = {"kernel": config.kernel, "norm": config.norm, "padding": config.padding}
+        self.normalize = Normalize(modality)
+        self.in_conv = ConvBlock((len(modality.bands), widths[0], widths[0]), **conv)
+        self.down_blocks = nn.ModuleList(DownBlock(a, b, stride=config.stride, **conv) for a, b in pairwise(widths))
+        self.temporal_encoder = LTAE(
+            widths[-1],
+            dim=config.dim,
+            heads=config.heads,
+            key_dim=config.key_dim,
+            mlp_norm=nn.LayerNorm(widths[-1]),
+            period=config.period,
+            origin=config.origin,
+            attention_dropout=config.attention_dropout,
+            dropout=config.dropout,
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, frames: Frames) -> Features:
+        check_size(self.modality.name, frames.pixels.shape, self.config)
+        present = frames.present.nonzero()[:, 0]  # on the CPU, like `count`: nothing waits for a GPU
+        count = frames.count[present]
+        place = torch.repeat_interleave(count).to(frames.pixels.device, non_blocking=True)
+        chunks = [
+            checkpoint(self.convolve, pixels, use_reentrant=False, preserve_rng_state=False)
+            if self.config.checkpoint
+            else self.convolve(pixels)
+            for pixels in torch.split(frames.pixels, frame_chunk(frames.pixels, self.config))
+        ]
+        *skips, coarse = zip(*chunks, strict=True)  # fine to coarse, each a tuple of chunks
+        temporal, attention = self.temporal_encoder(torch.cat(coarse), frames.day, place, count)
+        maps = [temporal]
+        maps += [collapse_skips(chunk, attention, place, len(count), self.config.aggregation) for chunk in reversed(skips)]
+        side = frames.pixels.shape[-1] * self.modality.gsd  # m
+        share = 1 - 2 * self.modality.context / side
+        return Features(tuple(crop_context(x, share) for x in maps), present.to(place.device, non_blocking=True), frames.num_places)
+
+    def convolve(self, pixels: Num[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n _d _h _w"], ...]:
+        """Return one map per frame and stage, full resolution to coarse."""
+        x = self.in_conv(self.normalize(pixels).contiguous(memory_format=torch.channels_last))
+        maps = [x]
+        for block in self.down_blocks:
+            maps.append(block(maps[-1]))
+        return tuple(maps)
+
+
+def frame_chunk(pixels: Num[Tensor, "n c h w"], config: UTAEConfig) -> int:
+    """Return how many frames to convolve at a time."""
+    if config.frame_chunk:
+        return config.frame_chunk
+    if pixels.device.type != "cpu":
+        return max(1, len(pixels))
+    frame_bytes = 4 * config.widths[0] * pixels.shape[-2] * pixels.shape[-1]
+    return max(1, round(8 * 2**20 / frame_bytes))  # measured: larger chunks fall out of the cache (two frames of 64 × 128 × 128 fit)
+
+
+def check_size(name: str, shape: Sequence[int], config: UTAEConfig) -> None:
+    """Raise `InputError` for images that the stages cannot divide or that are too small to be padded by reflection."""
+    total = config.stride ** (len(config.widths) - 1)
+    smallest = 2 if config.kernel == 3 and config.padding == "reflect" else 1
+    for side in shape[-2:]:
+        if side % total:
+            raise InputError(
+                f"modality {name!r}: images of {shape[-2]}×{shape[-1]} pixels are not divisible by {total}, the stride of "
+                f"{len(config.widths)} stages. Try: fewer `widths`, or places of a multiple of {total} pixels."
+            )
+        if side // total < smallest:
+            raise InputError(
+                f"modality {name!r}: images of {shape[-2]}×{shape[-1]} pixels are {side // total} pixel wide after {len(config.widths)} "
+                f"stages, too small for padding='reflect'. Try: fewer `widths`, padding='zeros', or kernel=1 for points."
+            )
+
+
+def from_reference(state_dict: Mapping[str, Any], *, aggregation: Aggregation = "group", padding: Padding = "reflect") -> nn.Module:
+    """Rebuild a published U-TAE with its decoder from its weights; see `omnifuse.models.utae_reference`."""
+    from omnifuse.models.utae_reference import ReferenceUTAE
+
+    return ReferenceUTAE.from_state_dict(state_dict, aggregation=aggregation, padding=padding)
