@@ -1,0 +1,86 @@
+"""Physical values and class ids as colors: a stretch that makes dates comparable, and label maps in the classes' own colors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, Integer, Num
+from matplotlib.colors import to_rgb
+
+from omnifuse.data.classes import ClassTable
+from omnifuse.evals.figures.look import RIGHT, WRONG
+from omnifuse.modalities import Modality
+
+VISIBLE = (380.0, 780.0)  # nanometers
+OPTICAL = 3000.0  # nanometers; reflected sunlight is below
+HEADROOM = (0.15, 0.6)  # of the range, below and above
+VOID = "#b9c1c9"  # neither learned nor scored
+
+
+def stretch_limits(pixels: Num[np.ndarray, "t c h w"], modality: Modality) -> Float[np.ndarray, "k 2"]:
+    """Return the values shown as black and white for each picture band, common to all frames.
+
+    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of the
+    median over time, with headroom because a season reaches beyond it: clouds saturate and the ground does not turn black.
+    Bands of visible light share their limits, which keeps the hue true.
+    """
+    chosen = pixels[:, list(modality.rgb)].astype(np.float32)
+    wavelengths = [modality.wavelengths[band] for band in modality.rgb]
+    clouds = len(chosen) > 1 and all(0 < wavelength < OPTICAL for wavelength in wavelengths)
+    if clouds:
+        chosen = np.median(chosen, axis=0, keepdims=True)
+    bands = np.moveaxis(chosen, 1, 0).reshape(len(wavelengths), -1)
+    if all(VISIBLE[0] <= wavelength <= VISIBLE[1] for wavelength in wavelengths):
+        bands = bands.reshape(1, -1)
+    low, high = np.percentile(bands, (2, 98), axis=1).astype(np.float64)
+    if clouds:
+        low, high = low - HEADROOM[0] * (high - low), high + HEADROOM[1] * (high - low)
+    limits = np.stack([low, np.where(high > low, high, low + 1)], 1)
+    return np.broadcast_to(limits, (len(modality.rgb), 2))
+
+
+def to_picture(image: Num[np.ndarray, "c h w"], bands: Sequence[int], limits: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "h w 3"]:
+    """Return an RGB picture in 0..1 of three bands, or a grey one of a single band."""
+    chosen = image[list(bands)].astype(np.float64)
+    low, high = limits[:, 0, None, None], limits[:, 1, None, None]
+    scaled = np.nan_to_num(np.clip((chosen - low) / (high - low), 0, 1))
+    return np.moveaxis(np.broadcast_to(scaled if len(scaled) == 3 else scaled[:1], (3, *scaled.shape[1:])), 0, -1)
+
+
+def nearest_dates(day: Int[np.ndarray, " t"], targets: Float[np.ndarray, " n"]) -> list[int]:
+    """Return the frame nearest to each target day, ascending and without repetition."""
+    return sorted({int(np.argmin(np.abs(day - target))) for target in targets})
+
+
+def label_picture(labels: Integer[np.ndarray, "h w"], classes: ClassTable) -> Float[np.ndarray, "h w 3"]:
+    """Return a label map in the colors of its classes; what is ignored is grey."""
+    palette = np.array([to_rgb(color) for color in classes.colors])
+    picture = np.empty((*labels.shape, 3))
+    picture[:] = to_rgb(VOID)
+    counted = (labels != classes.ignore) & (labels >= 0) & (labels < len(palette))
+    picture[counted] = palette[labels[counted]]
+    return picture
+
+
+def error_picture(prediction: Integer[np.ndarray, "h w"], target: Integer[np.ndarray, "h w"], ignore: int) -> Float[np.ndarray, "h w 3"]:
+    """Return right pixels pale, wrong ones red, ignored ones grey."""
+    picture = np.empty((*target.shape, 3))
+    picture[:] = to_rgb(RIGHT)
+    picture[prediction != target] = to_rgb(WRONG)
+    picture[target == ignore] = to_rgb(VOID)
+    return picture
+
+
+def accuracy_note(prediction: Integer[np.ndarray, "h w"], target: Integer[np.ndarray, "h w"], ignore: int) -> str:
+    """Return the share of right pixels as a caption."""
+    counted = target != ignore
+    return f"{100 * (prediction == target)[counted].mean():.1f} % right" if counted.any() else "nothing to score"
+
+
+def occurring(maps: Sequence[Integer[np.ndarray, "h w"]], classes: ClassTable) -> list[tuple[str, str]]:
+    """Return (name, color) of the classes that occur in any of the maps, and of what is not scored."""
+    values = np.unique(np.concatenate([np.unique(labels) for labels in maps])) if maps else np.zeros(0, int)
+    entries = [(classes.names[i], classes.colors[i]) for i in range(len(classes.names)) if i in values and i != classes.ignore]
+    return [*entries, ("not scored", VOID)] if classes.ignore in values else entries
+
+
+ERROR_KEY = (("right", RIGHT), ("wrong", WRONG), ("not scored", VOID))

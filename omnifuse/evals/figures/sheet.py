@@ -1,0 +1,255 @@
+"""Everything about one place on one sheet: what each sensor saw over time, the labels, the predictions, the errors."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Integer
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from omnifuse.data.classes import ClassTable
+from omnifuse.data.place import Place, Series
+from omnifuse.errors import InputError
+from omnifuse.evals.figures.look import (
+    EMPTY,
+    INK,
+    LEGEND_ROW,
+    MUTED,
+    SERIES,
+    bare,
+    draw_legend,
+    fit,
+    legend_step,
+    look,
+    new_figure,
+    place_axes,
+    text_width,
+    write,
+)
+from omnifuse.evals.figures.pixels import (
+    ERROR_KEY,
+    accuracy_note,
+    error_picture,
+    label_picture,
+    nearest_dates,
+    occurring,
+    stretch_limits,
+    to_picture,
+)
+from omnifuse.modalities import Modality
+
+WIDTH, MARGIN, GAP = 12.0, 0.3, 0.1  # inches
+INSIDE = WIDTH - 2 * MARGIN
+HEADER, CAPTION, PAUSE = 0.3, 0.24, 0.26
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A square of the sheet; `picture` None leaves room for `key`."""
+
+    title: str
+    picture: np.ndarray | None
+    caption: str = ""
+    context: float = 0.0  # share of the side on each side that lies outside the place
+    smooth: bool = False
+    key: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    height: float
+    draw: Callable[[Figure, float], None]
+
+
+def draw_place(
+    place: Place,
+    modalities: dict[str, Modality],
+    classes: ClassTable | None = None,
+    predictions: dict[str, Integer[np.ndarray, "h w"]] | None = None,
+    num_dates: int = 6,
+    title: str = "",
+) -> Figure:
+    """Draw one place.
+
+    A series is shown at dates near `num_dates` days spread evenly over all series, cloudy or not, with one stretch for
+    all its dates; a sensor that is missing here is said to be missing. Only classes that occur stand in the legend.
+
+    Args:
+        place: What was seen.
+        modalities: Sensors to show, in this order.
+        classes: Names and colors of the labels; needed as soon as there are labels or predictions to show.
+        predictions: Label maps by the name that stands above them.
+        num_dates: Dates per series, at most.
+        title: Heading of the sheet.
+    """
+    predictions = predictions or {}
+    for name, prediction in predictions.items():
+        if place.target is not None and prediction.shape != place.target.shape:
+            raise InputError(
+                f"sheet: prediction {name!r} is {prediction.shape}, the labels are {place.target.shape}. Try: one grid for both."
+            )
+    empty = {name: name not in place.series or not len(place.series[name].pixels) for name in modalities}
+    days = [place.series[name].day for name, m in modalities.items() if m.series and not m.per_place and not empty[name]]
+    first, last = (min(int(d[0]) for d in days), max(int(d[-1]) for d in days)) if days else (0, 0)
+    targets = np.linspace(first, last, num_dates) if num_dates > 1 else np.array([(first + last) / 2])
+    parts = [_Part(0.42, lambda figure, top: write(figure, MARGIN, top, title, fontsize=13, fontweight="bold"))] if title else []
+    singles: list[_Tile] = []
+    for name, modality in modalities.items():
+        if empty[name]:
+            parts.append(_missing(modality))
+        elif modality.per_place:
+            parts.append(_line(place.series[name], modality))
+        elif modality.series:
+            parts.append(_strip(place.series[name], modality, nearest_dates(place.series[name].day, targets), max(1, num_dates)))
+        else:
+            singles.append(_single(place.series[name], modality))
+    if singles or place.target is not None or predictions:
+        if classes is None and (place.target is not None or predictions):
+            raise InputError("sheet: labels or predictions without a class table. Try: pass `classes`.")
+        parts.append(_maps(singles, place.target, predictions, classes or ClassTable((), ())))
+    with look():
+        figure = new_figure(WIDTH, 0.25 + sum(part.height for part in parts) + 0.1)
+        top = 0.25
+        for part in parts:
+            part.draw(figure, top)
+            top += part.height
+        return figure
+
+
+def _head(figure: Figure, top: float, modality: Modality, note: str) -> None:
+    write(figure, MARGIN, top, modality.title, fontsize=10.5, fontweight="bold")
+    write(figure, MARGIN + text_width(modality.title, 10.5, bold=True) + 0.15, top + 0.025, note, fontsize=8.5, color=MUTED)
+
+
+def _bands(modality: Modality) -> str:
+    return ", ".join(modality.bands[i] for i in modality.rgb)
+
+
+def _missing(modality: Modality) -> _Part:
+    def draw(figure: Figure, top: float) -> None:
+        _head(figure, top, modality, "")
+        axes = place_axes(figure, MARGIN, top + HEADER, INSIDE, 0.4)
+        bare(axes)
+        axes.set_facecolor(EMPTY)
+        axes.text(0.5, 0.5, "missing at this place", ha="center", va="center", color=MUTED, fontsize=9)
+
+    return _Part(HEADER + 0.4 + PAUSE, draw)
+
+
+def _line(series: Series, modality: Modality) -> _Part:
+    """One pixel for the whole place: its first picture band over time."""
+    band = modality.rgb[0]
+
+    def draw(figure: Figure, top: float) -> None:
+        _head(figure, top, modality, f"{modality.bands[band]}, {modality.units[band]}; one value for the whole place")
+        axes = place_axes(figure, MARGIN + 0.35, top + HEADER, INSIDE - 0.35, 0.85)
+        value = series.pixels[:, band].reshape(len(series.day), -1).mean(1, dtype=np.float64)
+        axes.plot(series.day.astype("datetime64[D]"), value, marker="o", markersize=3, color=SERIES[0])
+        axes.grid(axis="y")
+        axes.locator_params(axis="y", nbins=4)
+        locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        axes.tick_params(length=0, labelsize=8)
+
+    return _Part(HEADER + 0.85 + 0.24 + PAUSE, draw)
+
+
+def _strip(series: Series, modality: Modality, frames: Sequence[int], columns: int) -> _Part:
+    side = min((INSIDE - (columns - 1) * GAP) / columns, 2.8)
+    limits = stretch_limits(series.pixels, modality)
+    context = _context(modality, series)
+
+    def draw(figure: Figure, top: float) -> None:
+        shown = f"{len(frames)} of {len(series.day)} dates" if len(frames) < len(series.day) else f"{len(series.day)} dates"
+        _head(figure, top, modality, f"{_bands(modality)} at {modality.gsd:g} m · {shown if len(series.day) > 1 else 'a single date'}")
+        for column, frame in enumerate(frames):
+            picture = to_picture(series.pixels[frame], modality.rgb, limits)
+            tile = _Tile("", picture, _date(series, frame), context)
+            _tile(figure, MARGIN + column * (side + GAP), top + HEADER, side, tile)
+
+    return _Part(HEADER + side + CAPTION + PAUSE, draw)
+
+
+def _single(series: Series, modality: Modality) -> _Tile:
+    limits = stretch_limits(series.pixels, modality)
+    picture = to_picture(series.pixels[-1], modality.rgb, limits)
+    if len(modality.rgb) == 1:
+        unit = modality.units[modality.rgb[0]]
+        note = f"{modality.bands[modality.rgb[0]]}, {limits[0, 0]:.0f} (black) to {limits[0, 1]:.0f} {unit} (white)"
+    else:
+        note = f"{_bands(modality)} at {modality.gsd:g} m, {_date(series, len(series.day) - 1)}"
+    return _Tile(modality.title, picture, note, _context(modality, series), smooth=True)
+
+
+def _maps(
+    singles: list[_Tile], target: np.ndarray | None, predictions: dict[str, Integer[np.ndarray, "h w"]], classes: ClassTable
+) -> _Part:
+    """Columns of two: images; labels and the key of the errors; each prediction above its errors."""
+    columns: list[list[_Tile]] = [singles[i : i + 2] for i in range(0, len(singles), 2)]
+    maps = [*([target] if target is not None else []), *predictions.values()]
+    if target is not None:
+        columns.append([_Tile("Labels", label_picture(target, classes)), *([_Tile("", None, key=ERROR_KEY)] if predictions else [])])
+    for name, prediction in predictions.items():
+        column = [_Tile(name, label_picture(prediction, classes))]
+        if target is not None:
+            note = accuracy_note(prediction, target, classes.ignore)
+            column.append(_Tile("Errors", error_picture(prediction, target, classes.ignore), note))
+        columns.append(column)
+    entries = occurring(maps, classes)
+    per_row = math.ceil(len(columns) / math.ceil(len(columns) / 5))  # rows of at most five, equally long
+    side = (INSIDE - (max(per_row, 4) - 1) * 0.2) / max(per_row, 4)
+    blocks = [columns[i : i + per_row] for i in range(0, len(columns), per_row)]
+    tall = HEADER + side + CAPTION + 0.06
+    heights = [tall * max(len(column) for column in block) for block in blocks]
+    beside = per_row < 4 and len(entries) * LEGEND_ROW <= sum(heights) - HEADER
+    across = max(1, int(INSIDE / legend_step(entries)))
+    below = 0.0 if beside else 0.12 + LEGEND_ROW * math.ceil(len(entries) / across)
+
+    def draw(figure: Figure, top: float) -> None:
+        if beside:
+            draw_legend(figure, MARGIN + per_row * (side + 0.2) + 0.1, top + HEADER, entries, 1)
+        else:
+            draw_legend(figure, MARGIN, top + sum(heights) + 0.12, entries, across)
+        for block, height in zip(blocks, heights, strict=True):
+            for x, column in enumerate(block):
+                for y, tile in enumerate(column):
+                    _tile(figure, MARGIN + x * (side + 0.2), top + y * tall + HEADER, side, tile)
+            top += height
+
+    return _Part(sum(heights) + below + 0.1, draw)
+
+
+def _tile(figure: Figure, left: float, top: float, side: float, tile: _Tile) -> None:
+    if tile.picture is None:
+        draw_legend(figure, left, top, tile.key, 1)
+        return
+    axes = place_axes(figure, left, top, side, side)
+    # A picture with more pixels than the tile is averaged, one with fewer keeps its square pixels.
+    axes.imshow(tile.picture, interpolation="antialiased" if tile.smooth else "nearest", aspect="auto")
+    bare(axes)
+    if tile.context:
+        _frame(axes, tile)
+    write(figure, left, top - 0.07, fit(tile.title, side, 10, bold=True), fontsize=10, fontweight="bold", va="bottom")
+    write(figure, left, top + side + 0.05, fit(tile.caption, side, 8.5), fontsize=8.5, color=MUTED)
+
+
+def _frame(axes: Axes, tile: _Tile) -> None:
+    """Mark the place inside its surroundings."""
+    assert tile.picture is not None
+    width = len(tile.picture)
+    inner = width * (1 - 2 * tile.context)
+    axes.add_patch(Rectangle((width * tile.context - 0.5,) * 2, inner, inner, fill=False, edgecolor="white", linewidth=2.2))
+    axes.add_patch(Rectangle((width * tile.context - 0.5,) * 2, inner, inner, fill=False, edgecolor=INK, linewidth=1.0))
+
+
+def _context(modality: Modality, series: Series) -> float:
+    return modality.context / (modality.gsd * series.pixels.shape[2])
+
+
+def _date(series: Series, frame: int) -> str:
+    return str(np.datetime64(int(series.day[frame]), "D"))
