@@ -13,7 +13,7 @@ from jaxtyping import Num, Shaped
 from omnifuse.errors import InputError
 
 _CRC_BYTES = 4
-_SCRATCH = 1 << 20
+_BLOCK = 1 << 18  # bytes; stays in the second-level cache
 
 
 def chunk_file(array: Path, index: int, ndim: int) -> Path:
@@ -32,8 +32,8 @@ def write_rows(file: Path, rows: Shaped[np.ndarray, "..."]) -> int:
 def finish_chunk(file: Path, crc: int, num_bytes: int) -> None:
     """Extend the rows in `file` to a chunk of `num_bytes` and append its CRC-32C; the tail is a hole and takes no room on disk."""
     missing = num_bytes - file.stat().st_size
-    zeros = np.zeros(min(missing, _SCRATCH), np.uint8)
-    for start in range(0, missing, _SCRATCH):
+    zeros = np.zeros(min(missing, _BLOCK), np.uint8)
+    for start in range(0, missing, _BLOCK):
         crc = google_crc32c.extend(crc, zeros[: missing - start])
     with file.open("r+b", buffering=0) as stream:
         stream.seek(num_bytes)
@@ -52,14 +52,10 @@ def read_rows(file: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic], n
             if found != num_bytes + _CRC_BYTES:  # before anything is allocated
                 raise InputError(f"{file}: {found} bytes, expected {num_bytes + _CRC_BYTES}. {_REMEDY}")
             rows = np.empty(shape, dtype)
-            _read_all(stream.fileno(), _bytes(rows), file)
-            crc = google_crc32c.value(_bytes(rows))
-            rest = num_bytes - rows.nbytes
-            scratch = np.empty(min(rest, _SCRATCH), np.uint8)
-            for start in range(0, rest, _SCRATCH):  # what follows the rows is read too: any damage to the file is found
-                part = scratch[: rest - start]
-                _read_all(stream.fileno(), part, file)
-                crc = google_crc32c.extend(crc, part)
+            scratch = np.empty(min(num_bytes - rows.nbytes, _BLOCK), np.uint8)
+            crc = _read_all(stream.fileno(), _bytes(rows), file, 0)
+            for start in range(rows.nbytes, num_bytes, _BLOCK):  # what follows the rows is read too: any damage to the file is found
+                crc = _read_all(stream.fileno(), scratch[: num_bytes - start], file, crc)
             stored = int.from_bytes(stream.read(_CRC_BYTES), "little")
     except FileNotFoundError:
         raise InputError(f"{file}: this chunk is missing, though the store counts it. {_REMEDY}") from None
@@ -83,10 +79,13 @@ def _write_all(descriptor: int, raw: Shaped[np.ndarray, " n"]) -> None:
         done += os.write(descriptor, raw[done:].data)
 
 
-def _read_all(descriptor: int, raw: Shaped[np.ndarray, " n"], file: Path) -> None:
+def _read_all(descriptor: int, raw: Shaped[np.ndarray, " n"], file: Path, crc: int) -> int:
+    """Fill `raw` and return the extended check sum, block by block so that what is summed is still in the cache."""
     done = 0
     while done < len(raw):
-        got = os.readv(descriptor, [raw[done:].data])
+        got = os.readv(descriptor, [raw[done : done + _BLOCK].data])
         if not got:
             raise InputError(f"{file}: ended while it was read. {_REMEDY}")
+        crc = google_crc32c.extend(crc, raw[done : done + got])
         done += got
+    return crc
