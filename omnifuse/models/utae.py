@@ -3,8 +3,9 @@
 Frames are packed: only real ones are computed, each once, and nothing depends on the other places of a batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -21,8 +22,10 @@ from omnifuse.models.encoder import Normalize, crop_context
 from omnifuse.models.ltae import LTAE, Aggregation, collapse_skips
 from omnifuse.nn.norms import PixelNorm
 
-Norm = Literal["pixel", "group"]
+NormLayer = Callable[[int], nn.Module]
 Padding = Literal["reflect", "zeros"]
+CACHE = 8 * 2**20  # bytes of one map: two frames of 64 × 128 × 128; larger chunks take up to 1.6 times as long
+NORMS: dict[str, NormLayer] = {"pixel": PixelNorm, "group": partial(nn.GroupNorm, 4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class UTAEConfig(Config):
     heads: int = 16
     dim: int = 256
     key_dim: int = 4
-    norm: Norm = "pixel"
+    norm: Literal["pixel", "group"] = "pixel"
     padding: Padding = "reflect"
     aggregation: Aggregation = "group"
     attention_dropout: float = 0.1
@@ -85,14 +88,14 @@ class UTAEConfig(Config):
 class ConvLayer(nn.Module):
     """Convolution, norm and ReLU, once per step of `widths`."""
 
-    def __init__(self, widths: Sequence[int], *, stride: int = 1, kernel: int, norm: Norm, padding: Padding) -> None:
+    def __init__(self, widths: Sequence[int], *, stride: int = 1, kernel: int, norm: NormLayer, padding: Padding) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for dim_in, dim in pairwise(widths):
             size = kernel + stride - 1  # 3, or 4 at stride 2: the output is the input divided by the stride
             layers += [
                 nn.Conv2d(dim_in, dim, size, stride, (kernel - 1) // 2, padding_mode=padding),
-                PixelNorm(dim) if norm == "pixel" else nn.GroupNorm(4, dim),
+                norm(dim),
                 nn.ReLU(),
             ]
             nn.init.kaiming_normal_(layers[-3].weight, nonlinearity="relu")  # type: ignore[arg-type]
@@ -106,8 +109,9 @@ class ConvLayer(nn.Module):
 class ConvBlock(nn.Module):
     """The first stage: two layers at full resolution."""
 
-    def __init__(self, widths: Sequence[int], *, kernel: int, norm: Norm, padding: Padding) -> None:
+    def __init__(self, widths: Sequence[int], *, kernel: int, norm: NormLayer, padding: Padding) -> None:
         super().__init__()
+        self.width = widths[-1]
         self.conv = ConvLayer(widths, kernel=kernel, norm=norm, padding=padding)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
@@ -117,7 +121,7 @@ class ConvBlock(nn.Module):
 class DownBlock(nn.Module):
     """Strided convolution, then two layers of which the second is residual."""
 
-    def __init__(self, dim_in: int, dim: int, *, stride: int, kernel: int, norm: Norm, padding: Padding) -> None:
+    def __init__(self, dim_in: int, dim: int, *, stride: int, kernel: int, norm: NormLayer, padding: Padding) -> None:
         super().__init__()
         self.down = ConvLayer((dim_in, dim_in), stride=stride, kernel=kernel, norm=norm, padding=padding)
         self.conv1 = ConvLayer((dim_in, dim), kernel=kernel, norm=norm, padding=padding)
@@ -137,7 +141,7 @@ class UTAE(nn.Module):
         self.modality, self.config = modality, config
         self.dims = tuple(reversed(widths))
         self.gsds = tuple(modality.gsd * scale**level for level in reversed(range(len(widths))))
-        conv: dict[str, Any] = {"kernel": config.kernel, "norm": config.norm, "padding": config.padding}
+        conv: dict[str, Any] = {"kernel": config.kernel, "norm": NORMS[config.norm], "padding": config.padding}
         self.normalize = Normalize(modality)
         self.in_conv = ConvBlock((len(modality.bands), widths[0], widths[0]), **conv)
         self.down_blocks = nn.ModuleList(DownBlock(a, b, stride=config.stride, **conv) for a, b in pairwise(widths))
@@ -152,19 +156,13 @@ class UTAE(nn.Module):
             attention_dropout=config.attention_dropout,
             dropout=config.dropout,
         )
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, frames: Frames) -> Features:
         check_size(self.modality.name, frames.pixels.shape, self.config)
         present = frames.present.nonzero()[:, 0]  # on the CPU, like `count`: nothing waits for a GPU
         count = frames.count[present]
         place = torch.repeat_interleave(count).to(frames.pixels.device, non_blocking=True)
-        chunks = [
-            checkpoint(self.convolve, pixels, use_reentrant=False, preserve_rng_state=False)
-            if self.config.checkpoint
-            else self.convolve(pixels)
-            for pixels in torch.split(frames.pixels, frame_chunk(frames.pixels, self.config))
-        ]
+        chunks = [self.convolve(pixels) for pixels in split_frames(frames.pixels, self.config.widths[0], self.config.frame_chunk)]
         *skips, coarse = zip(*chunks, strict=True)  # fine to coarse, each a tuple of chunks
         temporal, attention = self.temporal_encoder(torch.cat(coarse), frames.day, place, count)
         maps = [temporal]
@@ -175,21 +173,24 @@ class UTAE(nn.Module):
 
     def convolve(self, pixels: Num[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n _d _h _w"], ...]:
         """Return one map per frame and stage, full resolution to coarse."""
-        x = self.in_conv(self.normalize(pixels).contiguous(memory_format=torch.channels_last))
-        maps = [x]
-        for block in self.down_blocks:
-            maps.append(block(maps[-1]))
-        return tuple(maps)
+        stages = [self.normalize, self.in_conv, *self.down_blocks]
+        if self.config.checkpoint:
+            return checkpoint(convolve, stages, pixels, use_reentrant=False, preserve_rng_state=False)[1:]
+        return convolve(stages, pixels)[1:]
 
 
-def frame_chunk(pixels: Num[Tensor, "n c h w"], config: UTAEConfig) -> int:
-    """Return how many frames to convolve at a time."""
-    if config.frame_chunk:
-        return config.frame_chunk
-    if pixels.device.type != "cpu":
-        return max(1, len(pixels))
-    frame_bytes = 4 * config.widths[0] * pixels.shape[-2] * pixels.shape[-1]
-    return max(1, round(8 * 2**20 / frame_bytes))  # measured: larger chunks fall out of the cache (two frames of 64 × 128 × 128 fit)
+def convolve(stages: Sequence[nn.Module], pixels: Num[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n _d _h _w"], ...]:
+    """Return the output of every stage."""
+    x = pixels.contiguous(memory_format=torch.channels_last)  # 10 to 30 % faster on CPU than one plane per channel
+    maps = [x := stage(x) for stage in stages]
+    return tuple(maps)
+
+
+def split_frames(pixels: Num[Tensor, "n c h w"], width: int, size: int = 0) -> tuple[Num[Tensor, "_m c h w"], ...]:
+    """Cut frames into chunks of `size`; 0: as many as fit the cache when convolved to `width` channels on CPU, all on GPU."""
+    if not size and pixels.device.type == "cpu":
+        size = round(CACHE / (4 * width * pixels.shape[-2] * pixels.shape[-1]))
+    return torch.split(pixels, max(1, size or len(pixels)))
 
 
 def check_size(name: str, shape: Sequence[int], config: UTAEConfig) -> None:
