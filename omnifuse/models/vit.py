@@ -18,6 +18,7 @@ from omnifuse.frames import Features, Frames
 from omnifuse.modalities import Modality
 from omnifuse.models.encoder import Normalize, crop_context
 from omnifuse.models.weights import load_strictly, read_tensors
+from omnifuse.nn.norms import PixelNorm
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +76,14 @@ class Stem(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv2d(channels[i], width, strides[i] + 2, strides[i], padding=1, bias=False) for i, width in enumerate(widths)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
+        self.norms = nn.ModuleList(PixelNorm(width) for width in widths)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n _d _h _w"]]:
         """Return the maps, finest first."""
         maps = []
         x = x.contiguous(memory_format=torch.channels_last)  # the norms want channels last: 15 % of the time with single pixels
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = functional.gelu(norm(conv(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+            x = functional.gelu(norm(conv(x)))
             maps.append(x)
         return maps
 

@@ -10,12 +10,8 @@ from torch import Tensor, nn
 from omnifuse.errors import CheckpointError
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a `.safetensors` file, or a `.pth` that holds tensors by name and nothing else.
-
-    Raises:
-        CheckpointError: names the file and what it is instead.
-    """
+def check_looks_like_weights(path: Path) -> None:
+    """Raise `CheckpointError` for a file that is missing, or for what a download often leaves in its place."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file. Try: the path of weights on this machine; nothing is downloaded.")
     with path.open("rb") as file:
@@ -24,6 +20,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: a Git LFS pointer, not the weights. Try: `git lfs pull` in its repository.")
     if start.lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise CheckpointError(f"{path}: a web page, not the weights. Try: download the file itself (the raw link).")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a `.safetensors` file, or a `.pth` that holds tensors by name and nothing else.
+
+    Raises:
+        CheckpointError: names the file and what it is instead.
+    """
+    check_looks_like_weights(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -1,0 +1,101 @@
+"""What a model may be given: checked against what it was trained on, before it is run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+
+import torch
+from torch import Tensor
+
+from omnifuse.errors import InputError
+from omnifuse.frames import Batch
+from omnifuse.modalities import Modality, check_names
+
+_EPOCH = date(1970, 1, 1)
+_SCALED = {"reflectance*10000": "multiply by 10000", "8-bit": "multiply by 255"}  # units of which values in 0..1 are none
+
+
+def check_batch(batch: Batch, modalities: Mapping[str, Modality]) -> None:
+    """Raise `InputError`, naming sensor, band and unit, for anything a model of these modalities would make a bad map of."""
+    check_names(list(batch.frames), list(modalities), "input")
+    if not batch.frames or not batch.present.any(0).all():
+        empty = [] if not batch.frames else (~batch.present.any(0)).nonzero()[:, 0].tolist()
+        where = f" at place {', '.join(map(str, empty[:5]))}" if batch.num_places > 1 and empty else ""
+        raise InputError(f"input: no image of any sensor{where}. Try: give at least one of {', '.join(modalities)}.")
+    for name, frames in batch.frames.items():
+        modality, found = modalities[name], frames.pixels.shape
+        if not len(frames.pixels):
+            continue
+        side = modality.pixels(batch.size)
+        if found[1:] != (len(modality.bands), side, side):
+            raise InputError(
+                f"input: {name!r} has shape {tuple(found)}, expected (images, {len(modality.bands)} bands "
+                f"{'/'.join(modality.bands)}, {side}, {side}) for a place of {batch.size:g} m. Try: give these bands in this order."
+            )
+        if frames.pixels.is_floating_point():
+            if not frames.pixels.isfinite().all():
+                image = int((~frames.pixels.isfinite()).flatten(1).any(1).nonzero()[0, 0])
+                raise InputError(f"input: {name!r} has a value that is not finite, first in image {image}. Try: drop or fill it.")
+            _check_units(frames.pixels, modality)
+
+
+def _check_units(pixels: Tensor, modality: Modality) -> None:
+    """Refuse what is certainly another unit: scaled reflectance or 8-bit values within 0..1, decibels that are power ratios."""
+    for unit, remedy in _SCALED.items():
+        bands = [i for i, found in enumerate(modality.units) if found == unit]
+        if bands and 0 < float(pixels[:, bands].abs().max()) <= 1.5:
+            band, most = modality.bands[bands[0]], float(pixels[:, bands[0]].max())
+            raise InputError(
+                f"input: band {band!r} of {modality.name!r} reaches {most:.3g}, not plausible in its unit {unit!r} "
+                f"(mean {modality.mean[bands[0]]:g}). Try: {remedy}, or give values as stored."
+            )
+    for i, unit in enumerate(modality.units):
+        if unit == "dB" and modality.mean[i] + 3 * modality.std[i] < 0 and float(pixels[:, i].min()) > 0:
+            raise InputError(
+                f"input: band {modality.bands[i]!r} of {modality.name!r} is positive throughout, not plausible in its unit 'dB' "
+                f"(mean {modality.mean[i]:g}). Try: 10 * log10 of the power."
+            )
+
+
+def season_shifted(batch: Batch, origins: Mapping[str, date], season_start: date | str | None) -> Batch:
+    """Shift dates so that `season_start` falls on the day that each encoder counts from; without one, refuse dates far from it.
+
+    Dates are days since 1970-01-01 for the user and days since a model's origin for its date encoding, which has seen the
+    seasons of its training alone: from a year before the origin to three years after it is what this lets through.
+    """
+    shifted = dict(batch.frames)
+    for name, origin in origins.items():
+        if name not in shifted or not len(shifted[name].day):
+            continue
+        day = shifted[name].day
+        if season_start is not None:
+            day = day + (origin - _as_date(season_start)).days
+            shifted[name] = replace(shifted[name], day=day)
+        first, last = (_EPOCH + timedelta(days=_bounded(extreme)) for extreme in (day.min(), day.max()))
+        if first < origin - timedelta(days=365) or last > origin + timedelta(days=3 * 365):
+            what = f"with season_start={str(season_start)!r} " if season_start is not None else ""
+            raise InputError(
+                f"input: dates of {name!r} {what}run from {first} to {last}, the model knows about {origin - timedelta(days=365)} to "
+                f"{origin + timedelta(days=3 * 365)}. Try: season_start= the day of your season that corresponds to its {origin}, "
+                f"such as '{first.year}-{origin.month:02d}-{origin.day:02d}'."
+            )
+    return replace(batch, frames=shifted)
+
+
+def _bounded(day: Tensor) -> int:
+    """Return a day that Python can name."""
+    return int(day.clamp((date.min - _EPOCH).days, (date.max - _EPOCH).days))
+
+
+def _as_date(value: date | str) -> date:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise InputError(f"season_start: {value!r} is not a date. Try: year-month-day, such as '2022-09-01'.") from None
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Return the device of a module's parameters."""
+    return next(module.parameters()).device
