@@ -2,7 +2,8 @@
 
 from jaxtyping import install_import_hook
 
-hook = install_import_hook("omnifuse", "beartype.beartype")
+# As for mypy, an int will do where a float is asked for.
+hook = install_import_hook("omnifuse", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import torch  # noqa: E402  (after the hook)
 

@@ -66,7 +66,7 @@ class RunLog:
         """Whether the evaluation of `step` is recorded."""
         return any(row["step"] == step and evaluation_in(row) for row in self.rows)
 
-    def last(self, evaluation: bool) -> dict[str, float]:
+    def last(self, evaluation: bool) -> Row:
         """Return the last row of training, or the last evaluation; empty if there is none."""
         if evaluation:
             return next((found for row in reversed(self.rows) if (found := evaluation_in(row))), {})
