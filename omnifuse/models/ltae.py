@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnifuse.nn.norms import SegmentGroupNorm
-from omnifuse.nn.segments import segment_pool, segment_softmax
+from omnifuse.nn.segments import add_to_segments, segment_pool, segment_softmax, segment_sum
 
 Aggregation = Literal["group", "attention", "mean"]
 
@@ -132,12 +132,10 @@ def collapse_skips(
     Goes chunk by chunk, so that the products stay in the cache.
     """
     if aggregation == "mean":
-        size = torch.zeros(num_places, device=place.device, dtype=attention.dtype).index_add(0, place, attention.new_ones(len(place)))
+        size = segment_sum(attention.new_ones(len(place)), place, num_places)
         attention = size.reciprocal().index_select(0, place)[:, None, None, None]
     elif aggregation == "attention":
         attention = attention.mean(1, keepdim=True)
-    elif attention.shape[1] < chunks[0].shape[1]:  # before upsampling: cheaper than a product that broadcasts over channels
-        attention = attention.repeat_interleave(chunks[0].shape[1] // attention.shape[1], 1)
 
     sizes = [len(chunk) for chunk in chunks]
     total: Tensor | None = None
@@ -145,8 +143,9 @@ def collapse_skips(
         if weight.shape[-2:] not in ((1, 1), x.shape[-2:]):
             weight = weight.contiguous(memory_format=torch.channels_last)
             weight = functional.interpolate(weight, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        product = x.permute(0, 2, 3, 1) * weight.permute(0, 2, 3, 1)
+        share = torch.unflatten(x, 1, (weight.shape[1], -1)).permute(0, 3, 4, 1, 2)  # (m, h, w, k, d / k)
+        product = (share * weight.permute(0, 2, 3, 1)[..., None]).flatten(-2)
         total = product.new_zeros(num_places, *product.shape[1:]) if total is None else total
-        total.index_add_(0, index, product)
+        total = add_to_segments(total, product, index)
     assert total is not None  # even no frames are one chunk
     return total.permute(0, 3, 1, 2)

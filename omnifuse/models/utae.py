@@ -68,10 +68,8 @@ class UTAEConfig(Config):
     checkpoint: bool = False
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1 or self.stride < 1:
-            raise ConfigError(
-                f"utae: widths {self.widths} and stride {self.stride} must be positive. Try: widths=(64, 64, 64, 128), stride=2."
-            )
+        if not self.widths or min(*self.widths, self.stride, self.heads, self.dim, self.key_dim) < 1 or self.frame_chunk < 0:
+            raise ConfigError(f"utae: every size must be positive, found {self}. Try: the defaults.")
         split = {"dim": (self.dim,), "widths": self.widths if self.aggregation == "group" else self.widths[-1:]}
         for field, values in split.items():
             if any(value % self.heads for value in values):
@@ -158,7 +156,7 @@ class UTAE(nn.Module):
         )
 
     def forward(self, frames: Frames) -> Features:
-        check_size(self.modality.name, frames.pixels.shape, self.config)
+        check_images(self.modality, frames.pixels.shape, self.config)
         present = frames.present.nonzero()[:, 0]  # on the CPU, like `count`: nothing waits for a GPU
         count = frames.count[present]
         place = torch.repeat_interleave(count).to(frames.pixels.device, non_blocking=True)
@@ -167,8 +165,7 @@ class UTAE(nn.Module):
         temporal, attention = self.temporal_encoder(torch.cat(coarse), frames.day, place, count)
         maps = [temporal]
         maps += [collapse_skips(chunk, attention, place, len(count), self.config.aggregation) for chunk in reversed(skips)]
-        side = frames.pixels.shape[-1] * self.modality.gsd  # m
-        share = 1 - 2 * self.modality.context / side
+        share = 1 - 2 * self.modality.context / (frames.pixels.shape[-1] * self.modality.gsd)
         return Features(tuple(crop_context(x, share) for x in maps), present.to(place.device, non_blocking=True), frames.num_places)
 
     def convolve(self, pixels: Num[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n _d _h _w"], ...]:
@@ -193,21 +190,25 @@ def split_frames(pixels: Num[Tensor, "n c h w"], width: int, size: int = 0) -> t
     return torch.split(pixels, max(1, size or len(pixels)))
 
 
-def check_size(name: str, shape: Sequence[int], config: UTAEConfig) -> None:
-    """Raise `InputError` for images that the stages cannot divide or that are too small to be padded by reflection."""
-    total = config.stride ** (len(config.widths) - 1)
-    smallest = 2 if config.kernel == 3 and config.padding == "reflect" else 1
-    for side in shape[-2:]:
-        if side % total:
-            raise InputError(
-                f"modality {name!r}: images of {shape[-2]}×{shape[-1]} pixels are not divisible by {total}, the stride of "
-                f"{len(config.widths)} stages. Try: fewer `widths`, or places of a multiple of {total} pixels."
-            )
-        if side // total < smallest:
-            raise InputError(
-                f"modality {name!r}: images of {shape[-2]}×{shape[-1]} pixels are {side // total} pixel wide after {len(config.widths)} "
-                f"stages, too small for padding='reflect'. Try: fewer `widths`, padding='zeros', or kernel=1 for points."
-            )
+def check_images(modality: Modality, shape: Sequence[int], config: UTAEConfig) -> None:
+    """Raise `InputError` for images of other bands, or of a size that the stages, the padding or the context cannot have."""
+    where = f"modality {modality.name!r}: images of {shape[-2]}×{shape[-1]} pixels"
+    if shape[1] != len(modality.bands):
+        raise InputError(f"{where} have {shape[1]} bands. Try: {len(modality.bands)}, in the order {', '.join(modality.bands)}.")
+    if min(shape[-2:]) * modality.gsd <= 2 * modality.context:
+        raise InputError(f"{where} hold nothing but the context of {modality.context:g} m on each side. Try: larger images.")
+    stages = len(config.widths)
+    total = config.stride ** (stages - 1)
+    if any(side % total for side in shape[-2:]):
+        raise InputError(
+            f"{where} are not divisible by {total}, the stride of {stages} stages together. "
+            f"Try: images of a multiple of {total} pixels, or fewer `widths`."
+        )
+    if config.kernel == 3 and config.padding == "reflect" and min(shape[-2:]) < 2 * total:
+        raise InputError(
+            f"{where} shrink to a single pixel after {stages} stages, and padding='reflect' needs two. "
+            f"Try: images of at least {2 * total} pixels, fewer `widths`, padding='zeros', or kernel=1 for points."
+        )
 
 
 def from_reference(state_dict: Mapping[str, Any], *, aggregation: Aggregation = "group", padding: Padding = "reflect") -> nn.Module:

@@ -8,7 +8,7 @@ a place gives what the published code gives for it alone.
 from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +103,9 @@ class ReferenceUTAE(nn.Module):
         return tuple(maps), attention
 
     @classmethod
-    def from_state_dict(cls, state_dict: Mapping[str, Any], *, aggregation: Aggregation = "group", padding: Padding = "reflect") -> Self:
+    def from_state_dict(
+        cls, state_dict: Mapping[str, Any], *, aggregation: Aggregation = "group", padding: Padding = "reflect"
+    ) -> "ReferenceUTAE":
         """Build the model that published weights describe, in evaluation mode.
 
         Args:

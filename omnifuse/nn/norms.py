@@ -38,6 +38,7 @@ class SegmentGroupNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "n *s d"], place: Int[Tensor, " n"], num_places: int) -> Float[Tensor, "n *s d"]:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # sums over a place would drown in bfloat16
         x = torch.unflatten(x, -1, (self.groups, -1))  # (n, *s, g, d / g)
         mean = segment_mean(x.mean(-1), place, num_places)
         x = x - mean.index_select(0, place)[..., None]
