@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    """Scale rows to length one.
+def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """Scale vectors (the last axis) to length one.
 
-    Smooth at zero, where `functional.normalize` has a gradient of 1e12: a zero row stays zero and passes a bounded
+    Smooth at zero, where `functional.normalize` has a gradient of 1e12: a zero vector stays zero and passes a bounded
     gradient (at most 1e3).
     """
     return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()

@@ -1,7 +1,7 @@
 """One place as it is read or made: numpy, native types, true dates. It becomes a `Batch` of one."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -84,6 +84,7 @@ class Place:
         return Batch(frames, self.size, torch.tensor([index]), torch.tensor([draw]), target)
 
 
+@runtime_checkable
 class PlaceSource(Protocol):
     """Anything places come from: a store, the landscape, a reader of a native layout. Picklable; opens files on first use.
 

@@ -1,6 +1,6 @@
 """The contract of an encoder, and what every encoder shares."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Num
@@ -11,6 +11,7 @@ from omnifuse.frames import Features, Frames
 from omnifuse.modalities import Modality
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """`Frames -> Features`: only an encoder knows what its sensor's pixels are.
 

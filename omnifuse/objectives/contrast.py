@@ -42,12 +42,14 @@ class Projection(nn.Module):
     def __init__(self, encoder: Encoder, hidden: int, dim: int) -> None:
         super().__init__()
         self.maps = nn.ModuleList(nn.Sequential(PixelNorm(width), nn.Conv2d(width, hidden, 1)) for width in encoder.dims)
-        self.cell = nn.Sequential(PixelNorm(hidden), nn.GELU(), nn.Conv2d(hidden, hidden, 1), nn.GELU(), nn.Conv2d(hidden, dim, 1))
+        self.shared = nn.Sequential(PixelNorm(hidden), nn.GELU(), nn.Conv2d(hidden, hidden, 1), nn.GELU())
+        self.cell = nn.Conv2d(hidden, dim, 1)
         self.place = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, features: Features, side: int) -> tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]:
         mixed = torch.stack([resize(project(x), side) for project, x in zip(self.maps, features.maps, strict=True)]).sum(0)
-        return unit(self.cell(mixed).flatten(2).mT), unit(self.place(mixed.mean((2, 3))))
+        cells = self.shared(mixed)  # the mean over cells follows the non-linearity: a place is what it is made of
+        return unit(self.cell(cells).flatten(2).mT), unit(self.place(cells.mean((2, 3))))
 
 
 def sampled_cells(draw: Int[Tensor, " b"], total: int, most: int) -> Int[Tensor, "b most"]:
@@ -111,9 +113,7 @@ class Contrast(Objective):
         losses, weights, metrics = [], [], {}
         for a, b in combinations(embedded, 2):
             both = present[a] & present[b]
-            (cell_a, place_a), (cell_b, place_b) = (
-                pick(embedded[name], present[name], both, chosen) for name in (a, b)
-            )
+            (cell_a, place_a), (cell_b, place_b) = (pick(embedded[name], present[name], both, chosen) for name in (a, b))
             ignored = self.near(chosen[both], side, batch.size).to(cell_a.device) if self.config.radius else None
             cell_loss = info_nce(cell_a, cell_b, self.cell_temperature(), ignored)
             place_loss = info_nce(place_a, place_b, self.place_temperature())

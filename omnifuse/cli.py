@@ -1,0 +1,65 @@
+"""The `omnifuse` command. Only the command that is asked for is imported, so that `--help` needs no torch."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omnifuse.errors import OmnifuseError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; bad input prints one sentence, not a traceback."""
+    parser = argparse.ArgumentParser(prog="omnifuse", description="One self-supervised model for any subset of Earth-observation sensors.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("quickstart", help="landscape, pretraining, fine-tuning, every sensor subset, report", add_help=False)
+    for name, text in (("pretrain", "pretrain encoders without labels"), ("finetune", "fine-tune a model on labels")):
+        sub = commands.add_parser(name, help=text, add_help=False)
+        sub.add_argument("recipe", type=Path, help="a recipe (.py), or the config.json of a run")
+    data = commands.add_parser("data", help="make data").add_subparsers(dest="task", required=True, metavar="TASK")
+    landscape = data.add_parser("landscape", help="write the synthetic landscape", add_help=False)
+    landscape.add_argument("out", type=Path, help="folder to write")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    known, flags = parser.parse_known_args(given)
+    try:
+        _COMMANDS[known.command](known, flags)
+    except OmnifuseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _quickstart(known: argparse.Namespace, flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.quickstart import QuickstartConfig, quickstart
+
+    quickstart(tyro.cli(QuickstartConfig, args=flags, prog="omnifuse quickstart"))
+
+
+def _pretrain(known: argparse.Namespace, flags: list[str]) -> None:
+    from omnifuse.runs.pretraining import PretrainConfig, pretrain
+    from omnifuse.runs.recipe import read_recipe, with_flags
+
+    pretrain(with_flags(read_recipe(known.recipe, PretrainConfig), flags, f"omnifuse pretrain {known.recipe}"))
+
+
+def _finetune(known: argparse.Namespace, flags: list[str]) -> None:
+    from omnifuse.runs.finetuning import FinetuneConfig, finetune
+    from omnifuse.runs.recipe import read_recipe, with_flags
+
+    finetune(with_flags(read_recipe(known.recipe, FinetuneConfig), flags, f"omnifuse finetune {known.recipe}"))
+
+
+def _data(known: argparse.Namespace, flags: list[str]) -> None:
+    from omnifuse.runs.landscape import LandscapeCommand, write_landscape
+
+    import tyro
+
+    write_landscape(known.out, tyro.cli(LandscapeCommand, args=flags, prog="omnifuse data landscape OUT"))
+
+
+_COMMANDS = {"quickstart": _quickstart, "pretrain": _pretrain, "finetune": _finetune, "data": _data}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Some sensors of a source as a source of their own."""
+
+from omnifuse.data.place import Place, PlaceSource
+from omnifuse.modalities import check_names
+
+
+class SensorView:
+    """The places of a source as the named sensors alone saw them (a `PlaceSource`).
+
+    Args:
+        source: Where the places come from.
+        names: Sensors to keep, in this order.
+    """
+
+    def __init__(self, source: PlaceSource, names: tuple[str, ...]) -> None:
+        check_names(names, list(source.modalities), "data")
+        self.source = source
+        self.modalities = {name: source.modalities[name] for name in names}
+        self.classes = source.classes
+        self.size = source.size
+        self.info = source.info
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Place:
+        return self.source[index].only(tuple(self.modalities))
