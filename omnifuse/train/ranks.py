@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
@@ -23,6 +23,12 @@ def start(precision: Precision) -> Accelerator:
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     return Accelerator(mixed_precision=precision, kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
+
+
+def this_process() -> tuple[int, int]:
+    """Return the number of this process and how many there are, once `start` has joined them."""
+    state = PartialState()
+    return state.process_index, state.num_processes
 
 
 def on_rank_zero(accelerator: Accelerator, action: Callable[..., T], *arguments: Any) -> T:

@@ -116,7 +116,7 @@ def test_places_of_another_size_run_with_the_same_weights(model):
 def test_an_unknown_modality_is_named(model):
     batch = places()
     odd = replace(batch, frames={**batch.frames, "s22": batch.frames["s2"]})
-    with pytest.raises(InputError, match="unknown modality 's22'.*`s2`"):
+    with pytest.raises(InputError, match=r"unknown modality 's22'.*`s2`"):
         model(odd)
 
 

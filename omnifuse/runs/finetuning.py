@@ -1,0 +1,131 @@
+"""Fine-tuning: a few labelled places make pretrained encoders a map maker for any subset of its sensors."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from omnifuse.config import Config
+from omnifuse.data.loading import evaluation_batches
+from omnifuse.data.place import PlaceSource
+from omnifuse.data.statistics import band_statistics, with_statistics
+from omnifuse.data.subset import label_fraction, split
+from omnifuse.errors import ConfigError
+from omnifuse.evals.subsets import SubsetResult, all_subsets, evaluate_subsets
+from omnifuse.models.fusion import CrossAttentionConfig
+from omnifuse.models.heads import SegmentationConfig
+from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
+from omnifuse.objectives.segmentation import SegmentConfig
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, opened, training_places
+from omnifuse.train.config import TrainConfig
+from omnifuse.train.loop import TrainResult, train
+from omnifuse.zoo import load_pretrained, save_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(Config):
+    """A fine-tuning run.
+
+    Attributes:
+        data: Labelled places.
+        split: Which of them are trained on and which are scored.
+        encoders: One encoder per sensor that takes part; other sensors of the data are not read.
+        fusion: How sensors are brought together.
+        head: How fused maps become labels.
+        objective: What is minimized.
+        augment: What happens to a place in training; its modality dropout is what makes every subset useful.
+        train: Steps, batch size, learning rate.
+        init: Folder of pretrained encoders; empty starts from random weights.
+        label_fraction: Share of the training places whose labels are used; smaller shares lie within larger ones.
+        in_memory: Whether all places are read once and held.
+        folder: Where the run goes.
+    """
+
+    data: DataConfig
+    split: SplitConfig = field(default_factory=SplitConfig)
+    encoders: dict[str, EncoderConfig]
+    fusion: CrossAttentionConfig = field(default_factory=CrossAttentionConfig)
+    head: SegmentationConfig = field(default_factory=SegmentationConfig)
+    objective: SegmentConfig = field(default_factory=SegmentConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    init: str = ""
+    label_fraction: float = 1.0
+    in_memory: bool = False
+    folder: str = "runs/finetune"
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned model and how it does on the held-out places.
+
+    Attributes:
+        model: In evaluation mode.
+        training: What the loop says.
+        subsets: Confusion matrices of every non-empty subset of the sensors.
+    """
+
+    model: FusionModel
+    training: TrainResult
+    subsets: dict[tuple[str, ...], SubsetResult]
+
+
+def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> FusionModel:
+    """Return the model a run starts from; with `init`, encoders and band statistics are those of the pretraining."""
+    if source.classes is None:
+        raise ConfigError(f"data: {config.data.kind!r} has no labels to fine-tune on. Try: another source.")
+    pretrained = load_pretrained(Path(config.init)) if config.init else None
+    if pretrained is None:
+        modalities = with_statistics(source.modalities, band_statistics(source, places))
+    else:
+        modalities = {name: pretrained.modality(name, source.modalities[name]) for name in config.encoders}
+    sensors = EncodersConfig(modalities=modalities, encoders=config.encoders)
+    torch.manual_seed(config.train.seed)
+    model = FusionModel(ModelConfig(sensors=sensors, fusion=config.fusion, head=config.head, classes=source.classes))
+    if pretrained is not None:
+        pretrained.load_into(model.encoders)
+    return model
+
+
+def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: bool = True) -> Finetuned:
+    """Fine-tune, score every subset of sensors on the held-out places and leave `model/` in the run's folder.
+
+    Args:
+        config: The run.
+        source: The places of `config.data`, where they were opened already.
+        resume: Whether a run that was stopped goes on.
+    """
+    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers) if source is None else source
+    folder = Path(config.folder)
+    pool = split(source.info, config.split.key, config.split.train)
+    labelled = label_fraction(pool, config.label_fraction, config.train.seed)
+    held_out = split(source.info, config.split.key, config.split.test)
+    model = build_model(config, source, pool)
+    everything = tuple(config.encoders)
+    result = train(
+        config.objective.build(model),
+        training_places(source, labelled, config.augment, config.train),
+        config.train,
+        folder,
+        evaluate=lambda trained, step: {
+            "miou": score(model, source, held_out, [tuple(config.encoders)])[tuple(config.encoders)].scores.miou
+        },
+        resume=resume,
+        describe="fine-tuning",
+    )
+    model.eval()
+    subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
+    metrics = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
+    save_model(folder / "model", model, {"miou": metrics, "step": result.step, "seed": config.train.seed})
+    return Finetuned(model, result, subsets)
+
+
+def score(
+    model: FusionModel, source: PlaceSource, places: Int[np.ndarray, " n"], subsets: list[tuple[str, ...]]
+) -> dict[tuple[str, ...], SubsetResult]:
+    """Score subsets of sensors on whole places: full series, nothing random, nothing dropped."""
+    classes = model.config.classes
+    device = next(model.parameters()).device
+    return evaluate_subsets(model, lambda: evaluation_batches(source, places, 8), subsets, len(classes.names), classes.ignore, device)

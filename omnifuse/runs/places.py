@@ -1,0 +1,151 @@
+"""Which places a run uses and what happens to them on the way: one small configuration per kind of source, chosen in a recipe."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from pydantic import Field
+
+from omnifuse.config import Config
+from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.loading import PlaceDataset, training_batches
+from omnifuse.data.memory import InMemory
+from omnifuse.data.place import PlaceSource
+from omnifuse.data.sensors import SensorView
+from omnifuse.data.sources.ombria import Ombria
+from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
+from omnifuse.data.store import Store
+from omnifuse.data.transforms import Transform, compose, crop, symmetry
+from omnifuse.dropout import limit_dates, modality_dropout
+from omnifuse.frames import Batch
+from omnifuse.modalities import Modality
+from omnifuse.train.config import TrainConfig
+from omnifuse.train.ranks import this_process
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandscapeData(Config):
+    """The embedded synthetic landscape, made on the fly."""
+
+    kind: Literal["landscape"] = "landscape"
+    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
+
+    def open(self) -> PlaceSource:
+        return Landscape(self.landscape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreData(Config):
+    """A store on disk."""
+
+    kind: Literal["store"] = "store"
+    path: str
+
+    def open(self) -> PlaceSource:
+        return Store(Path(self.path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmbriaData(Config):
+    """Flood maps of OMBRIA in its published layout, cut into tiles of `tile` pixels (10 m)."""
+
+    kind: Literal["ombria"] = "ombria"
+    path: str
+    tile: int = 64
+
+    def open(self) -> PlaceSource:
+        return Ombria(Path(self.path), tile=self.tile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldCerealPatchesData(Config):
+    """Field patches with every acquisition of Sentinel-1 and 2, cut into tiles of `tile` pixels (10 m)."""
+
+    kind: Literal["worldcereal_patches"] = "worldcereal_patches"
+    path: str
+    tile: int = 32
+
+    def open(self) -> PlaceSource:
+        return WorldCerealPatches(Path(self.path), tile=self.tile)
+
+
+DataConfig = Annotated[LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(Config):
+    """Places by a value of their metadata; nothing random.
+
+    Attributes:
+        key: Metadata that tells the parts apart.
+        train: Values whose places are trained on.
+        test: Values whose places are held out.
+    """
+
+    key: str = "fold"
+    train: tuple[int | str, ...] = (1, 2, 3, 4)
+    test: tuple[int | str, ...] = (5,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig(Config):
+    """What happens to a place on its way into a training step; nothing of it happens in evaluation.
+
+    Attributes:
+        modality_dropout: Probability of dropping a sensor of a place; at least one stays.
+        most_dates: At most so many dates of a series, drawn at random; 0 keeps all.
+        symmetry: Whether one of the eight symmetries of the square is applied to all sensors and labels alike.
+        crop: Side in metres of a random square of ground; 0 keeps the whole place.
+    """
+
+    modality_dropout: float = 0.0
+    most_dates: int = 0
+    symmetry: bool = True
+    crop: float = 0.0
+
+
+def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers: int) -> PlaceSource:
+    """Open the places of a run as the named sensors saw them."""
+    source: PlaceSource = SensorView(data.open(), sensors)
+    return InMemory.build(source, workers) if in_memory else source
+
+
+def transform_of(config: AugmentConfig, modalities: dict[str, Modality]) -> Transform:
+    """Return the transform of a batch of one; what it draws is keyed by seed, epoch and place, whoever runs it."""
+    steps: list[Transform] = []
+    if config.modality_dropout:
+        steps.append(partial(_modality_dropout, rate=config.modality_dropout))
+    if config.most_dates:
+        steps.append(partial(_limit_dates, most=config.most_dates))
+    if config.crop:
+        steps.append(crop(config.crop, modalities))
+    if config.symmetry:
+        steps.append(symmetry)
+    return compose(*steps)
+
+
+def training_places(
+    source: PlaceSource, places: Int[np.ndarray, " n"], augment: AugmentConfig, train: TrainConfig
+) -> Callable[[int], Iterator[Batch]]:
+    """Return what the loop asks for: this process's micro-batches from any optimizer step on."""
+    dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities))
+
+    def from_step(step: int) -> Iterator[Batch]:  # asked for by the loop, which has joined the processes by then
+        rank, world = this_process()
+        common = {"batch_size": train.batch_size, "seed": train.seed, "workers": train.workers, "accumulation": train.accumulation}
+        return training_batches(dataset, rank=rank, world=world, **common)(step)
+
+    return from_step
+
+
+def _modality_dropout(batch: Batch, generator: torch.Generator, rate: float) -> Batch:
+    return modality_dropout(batch, rate, generator)
+
+
+def _limit_dates(batch: Batch, generator: torch.Generator, most: int) -> Batch:
+    return limit_dates(batch, most, generator)
