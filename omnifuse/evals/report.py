@@ -15,8 +15,6 @@ from omnifuse.config import write_json
 from omnifuse.errors import InputError
 from omnifuse.evals.figures.look import save_png
 
-Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
-
 
 @dataclass(frozen=True)
 class KeyFigure:
@@ -91,7 +89,7 @@ class Report:
     seed: int
     key_figures: tuple[KeyFigure, ...] = ()
     sections: tuple[Section, ...] = ()
-    results: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[Any, Any] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
@@ -142,7 +140,7 @@ def write_results(path: Path, report: Report) -> None:
     write_json(path, to_plain(value))
 
 
-def to_plain(value: Any) -> Plain:
+def to_plain(value: Any) -> Any:
     """Return JSON types: numbers of numpy and torch as Python's, tuples as lists, what is not finite as None."""
     if isinstance(value, str | bool | int | None):
         return value
@@ -162,7 +160,7 @@ def to_plain(value: Any) -> Plain:
     raise InputError(f"report: {type(value).__name__} is no plain value, found {value!r:.80}. Try: numbers, texts, lists and dictionaries.")
 
 
-def flatten(value: Plain, prefix: str = "") -> dict[str, str]:
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     """Return nested settings as `a.b.c` and text, in order; lists stay on one line."""
     if isinstance(value, dict) and value:
         return {k: v for name, item in value.items() for k, v in flatten(item, f"{prefix}.{name}" if prefix else name).items()}

@@ -98,7 +98,7 @@ def _draw_panel(axes: Axes, panel: Panel, step_name: str) -> None:
         axes.set_ylim(bottom=0)
     axes.grid(axis="y")
     axes.set_xlabel(step_name)
-    axes.set_ylabel(panel.unit)
+    axes.set_ylabel(panel.unit, labelpad=7)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     rows = math.ceil(len(panel.curves) / 2)
     axes.set_title(panel.title, color=INK, pad=8 + 14 * rows)

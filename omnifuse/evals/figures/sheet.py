@@ -206,7 +206,8 @@ def _maps(
     blocks = [columns[i : i + per_row] for i in range(0, len(columns), per_row)]
     tall = HEADER + side + CAPTION + 0.06
     heights = [tall * max(len(column) for column in block) for block in blocks]
-    beside = per_row < 4 and len(entries) * LEGEND_ROW <= sum(heights) - HEADER
+    free = INSIDE - per_row * (side + 0.2) - 0.1
+    beside = legend_step(entries) - 0.25 <= free and len(entries) * LEGEND_ROW <= sum(heights) - HEADER
     across = max(1, int(INSIDE / legend_step(entries)))
     below = 0.0 if beside else 0.12 + LEGEND_ROW * math.ceil(len(entries) / across)
 
