@@ -1,6 +1,7 @@
 """What covers the ground: crop calendars, spectra, backscatter, as data. Days of year hold in a climate of 12 °C, amplitude 8."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class Cover:
         flower: Middle, width in days and share of the canopy in flower.
         flood: First and last day under water.
         scatter: VV and VH of the closed canopy in dB.
-        attenuation: Two-way optical depth of the closed canopy at C band.
+        attenuation: Optical depth of the closed canopy at C band, one way.
+        stems: Two-way optical depth of what stands all year: trunks, trellises, branches.
         texture: Pattern below 10 m: `smooth`, `tramlines`, `drilled`, `swaths`, `rows`, `grid`, `crowns`, `houses`.
     """
 
@@ -43,6 +45,7 @@ class Cover:
     flood: tuple[float, float] = (0.0, 0.0)
     scatter: tuple[float, float] = (-13.2, -19.8)
     attenuation: float = 1.6
+    stems: float = 0.0
     texture: str = "smooth"
 
 
@@ -110,7 +113,7 @@ CROPS = (
         fall=(234, 9),
         peak=0.90,
         harvest=254,
-        flower=(195, 7, 0.22),
+        flower=(195, 7, 0.35),
         scatter=(-9.3, -15.6),
         texture="drilled",
     ),
@@ -167,6 +170,7 @@ CROPS = (
         fall=(298, 12),
         peak=0.46,
         scatter=(-11.3, -17.6),
+        stems=0.7,
         texture="rows",
     ),
     Cover(
@@ -177,12 +181,20 @@ CROPS = (
         fall=(306, 12),
         peak=0.58,
         scatter=(-9.9, -15.5),
+        stems=1.3,
         texture="grid",
     ),
 )
-_WOOD = dict(canopy="wood", fall=(305.0, 10.0), scatter=(-9.3, -14.6), attenuation=3.0, texture="crowns")
+_WOOD: dict[str, Any] = {
+    "canopy": "wood",
+    "fall": (305.0, 10.0),
+    "scatter": (-9.3, -14.6),
+    "attenuation": 3.0,
+    "stems": 2.5,
+    "texture": "crowns",
+}
 WILD = (
-    Cover(name="forest", winter=0.45, rise=(108, 8), peak=0.93, **_WOOD),  # type: ignore[arg-type]
+    Cover(name="forest", winter=0.45, rise=(108, 8), peak=0.93, **_WOOD),
     Cover(
         name="shrub",
         canopy="leafy",
@@ -191,6 +203,7 @@ WILD = (
         fall=(300, 12),
         peak=0.58,
         scatter=(-11.2, -17.0),
+        stems=0.6,
         texture="crowns",
     ),
     Cover(name="built", ground="built", winter=0.18, peak=0.30, scatter=(-10.5, -16.5), texture="houses"),
@@ -198,7 +211,7 @@ WILD = (
 )
 STRIPS = (
     Cover(name="road", ground="road"),
-    Cover(name="hedge", winter=0.35, rise=(108, 10), peak=0.90, **_WOOD),  # type: ignore[arg-type]
+    Cover(name="hedge", winter=0.35, rise=(108, 10), peak=0.90, **_WOOD),
     Cover(name="margin", winter=0.45, rise=(85, 18), fall=(320, 25), peak=0.75),
 )
 COVERS = CROPS + WILD + STRIPS

@@ -15,7 +15,7 @@ from omnifuse.data.landscape.phenology import State
 REVISIT = 5
 MOST = 61  # Dates kept, as in PASTIS.
 UNIT = 80_000  # Whole numbers per unit reflectance while mixing: see Parcels.mix.
-VIGOR = 0.16  # Standard deviation of cover within a parcel, relative.
+VIGOR = 0.10  # Standard deviation of cover within a parcel, relative.
 
 _CANOPY = np.array([SPECTRA[cover.canopy] for cover in COVERS])
 _GROUND = np.array([SPECTRA[cover.ground] for cover in COVERS])
@@ -118,7 +118,7 @@ def render(
     ground = parcels.mix(np.rint(total * gain * UNIT)) + vigor * parcels.mix(np.rint(contrast * gain * UNIT))
     ground *= np.float32(10_000 / UNIT)
 
-    haze = 260 * sky.gamma(1.6, 1.0, num)[:, None, None, None] * _BLUE[:, None, None]
+    haze = 90 * sky.gamma(1.6, 1.0, num)[:, None, None, None] * _BLUE[:, None, None]
     cloud, shadow = (x[:, None] for x in veil(sky, fraction, DOY[days], size))
     bright = 10_000 * SPECTRA["cloud"][:, None, None] * sky.uniform(0.75, 1.1, (num, 1, 1, 1))
     ground *= 1 - shadow * _SHADE[:, None, None].astype(np.float32) * (1 - cloud)

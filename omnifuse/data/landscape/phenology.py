@@ -100,17 +100,17 @@ def grow(rng: np.random.Generator, cover: Int[np.ndarray, " p"], site: Site, dif
     # After harvest: stubble and volunteers until the plough.
     plough = harvest + uniform(8, 95)
     stubble = 0.55 * since(t, harvest, 45) * (t < plough)
-    volunteers = uniform(-0.25, 0.45).clip(0) * logistic((t - harvest - 24) / 7) * (t < plough)
+    volunteers = uniform(-0.25, 0.35).clip(0) * logistic((t - harvest - 24) / 7) * (t < plough)
     # Before sowing: what the last crop left, and a cover crop over winter where spring crops follow.
     spring = annual & (winter == 0)
     sown = np.where(spring, np.minimum(rise - 30, 110) + normal(6), emergence - 4 + normal(3))
     tilled = np.where(spring, np.maximum(uniform(-75, 90), -110), sown - uniform(3, 28))
-    late = uniform(0, 1) < np.where(spring, 0.45, 0.30)
+    late = uniform(0, 1) < np.where(spring, 0.35, 0.20)
     gathered = np.where(late, uniform(-112, -78), -150)
     before = early < tilled
     old = np.where(late, 0.8 * logistic((gathered - 14 - early) / 9), 0) * (early < gathered)
-    weeds = uniform(-0.3, 0.4).clip(0) * logistic((early + 105) / 9) * (early >= gathered) * before
-    catch = np.where(spring & (uniform(0, 1) < 0.45), uniform(0.3, 0.75), 0)
+    weeds = uniform(-0.3, 0.3).clip(0) * logistic((early + 105) / 9) * (early >= gathered) * before
+    catch = np.where(spring & (uniform(0, 1) < 0.35), uniform(0.3, 0.7), 0)
     catch = catch * logistic((early + 62) / 9) * logistic((tilled - early) / 3) * (early < sown)
     aftermath = np.where(early < gathered, 0.55 - 0.6 * old, 0.5 * since(early, gathered, 60)) * before
     other = np.where(annual, volunteers + old * before + weeds + catch, 0)
@@ -118,7 +118,7 @@ def grow(rng: np.random.Generator, cover: Int[np.ndarray, " p"], site: Site, dif
 
     # Grass between the rows of vines and trees follows the meadow's year.
     between = np.where(
-        (cover == _VINE)[:, None], uniform(-0.25, 0.55).clip(0), np.where((cover == _ORCHARD)[:, None], uniform(0.05, 0.8), 0)
+        (cover == _VINE)[:, None], uniform(-0.25, 0.55).clip(0), np.where((cover == _ORCHARD)[:, None], uniform(0.05, 0.6), 0)
     )
     season = 0.55 + 0.35 * logistic((t - 78) / 16)
     other = other + between * season * (1 - 0.8 * drought) * (1 - green)

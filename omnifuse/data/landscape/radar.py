@@ -16,6 +16,7 @@ TAPS = (0.2, 0.6, 0.2)  # Overlap of neighboring pixels: the ground-range produc
 
 _SCATTER = np.array([cover.scatter for cover in COVERS])
 _ATTENUATION = np.array([cover.attenuation for cover in COVERS])
+_STEMS = np.array([cover.stems for cover in COVERS])
 _GROUND = np.array([GROUND[cover.ground] for cover in COVERS])
 _ON_SOIL = np.array([cover.ground == "soil" for cover in COVERS])
 _MEADOW = np.array(COVERS[0].scatter)
@@ -42,9 +43,10 @@ def backscatter(
 ) -> Float[np.ndarray, "t 2 p"]:
     """Return the power of VV and VH of each parcel: a water cloud (Attema and Ulaby, 1978) of crop, weeds and straw over soil."""
     green, other, dry, flood, rough = (x[:, days] for x in (state.green, state.other, state.dry, state.flood, state.rough))
-    effect = 1.1 * difficulty * rng.standard_normal((len(parcels.cover), 1, 1)) * np.array([1, 0.8])
-    effect = effect + 0.35 * difficulty * rng.standard_normal((len(parcels.cover), 1, 2))
-    depth = np.stack([_ATTENUATION[parcels.cover][:, None] * green, 0.9 * other, 0.35 * dry], -1)  # (P, T, 3)
+    effect = 1.1 * difficulty * rng.standard_normal((len(parcels.cover), 1, 1))
+    effect = effect + 0.15 * difficulty * rng.standard_normal((len(parcels.cover), 1, 2))
+    plants = 2 * _ATTENUATION[parcels.cover][:, None] * green + _STEMS[parcels.cover][:, None]
+    depth = np.stack([plants, 1.6 * other, 0.6 * dry], -1)  # (P, T, 3)
     parts = np.stack([power(_SCATTER[parcels.cover]), *(np.tile(power(np.array(x)), (len(depth), 1)) for x in (_MEADOW, RIPE))], 1)
     total = np.maximum(depth.sum(-1), 1e-6)[..., None]
     canopy = (depth[..., None] * parts[:, None]).sum(2) / total
@@ -56,7 +58,7 @@ def backscatter(
     # Houses and stones answer with their own strength, whatever grows around them.
     result = canopy * (1 - seen) + ground * seen
     angle = -0.13 * (rng.uniform(31, 45) - 38)
-    drift = 0.25 * rng.standard_normal((1, len(days), 2)) + 0.3 * rng.standard_normal((len(parcels.cover), len(days), 1))
+    drift = 0.25 * rng.standard_normal((1, len(days), 2)) + 0.2 * rng.standard_normal((len(parcels.cover), len(days), 1))
     return np.moveaxis(result * power(effect + angle + drift), 0, -1)
 
 
