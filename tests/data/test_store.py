@@ -148,11 +148,11 @@ def test_any_flipped_bit_is_found_and_its_file_named(store):
         file.write_bytes(held)
 
 
-def test_any_truncated_chunk_is_named(store):
+def test_a_chunk_of_another_size_is_named(store):
     for file in chunks(store):
         held = file.read_bytes()
-        for kept in (0, len(held) // 2, len(held) - 1):
-            file.write_bytes(held[:kept])
+        for other in (b"", held[: len(held) // 2], held[:-1], held + b"\0"):
+            file.write_bytes(other)
             with pytest.raises(InputError, match=str(file)):
                 read_all(store)
         file.write_bytes(held)
