@@ -167,10 +167,6 @@ DAMAGES = {
     "unknown field": (lambda f: edit(f, architecture__model__head__hook="x"), r"head.*hook"),
     "other width": (lambda f: edit(f, architecture__model__fusion__dims=[16, 16]), "parameters"),
     "huge": (lambda f: edit(f, architecture__model__head__dims=[10_000_000]), "parameters"),
-    "huge and vouched for": (
-        lambda f: edit(f, architecture__model__sensors__encoders__spot__dim=2**20, weights__parameters=10**12),
-        "parameters",
-    ),
     "impossible": (lambda f: edit(f, architecture__model__fusion__heads=3), "heads"),
     "not finite": (lambda f: rewritten(f, lambda s: s | {"fusion.mlp.1.bias": s["fusion.mlp.1.bias"] * torch.inf}), "not finite"),
     "missing tensors": (
@@ -190,6 +186,15 @@ def test_damage_is_a_clear_error(copy, damage):
         load(copy)
     assert str(copy) in str(caught.value)
     assert "Try: " in str(caught.value)
+
+
+def test_a_config_cannot_claim_more_memory_than_its_weights_take_on_disk(copy):
+    edit(copy, architecture__model__head__dims=[20_000])
+    with pytest.raises(CheckpointError, match=r"describes \d+ parameters") as caught:
+        load(copy)
+    edit(copy, weights__parameters=int(str(caught.value).split("describes ")[1].split()[0]))
+    with pytest.raises(CheckpointError, match=r"describes \d+ parameters, its weights are \d+ in \d+ bytes"):
+        load(copy)
 
 
 def test_only_the_config_and_the_weights_are_read(copy):

@@ -189,6 +189,34 @@ def test_weights_are_resampled_to_other_patches_and_bands_and_the_log_says_so(tm
     assert all(part in caplog.text for part in ("head.weight", "patch_embed", "pos_embed", str(path)))
 
 
+def test_weights_of_a_model_that_norms_after_pooling_norm_every_token(tmp_path):
+    theirs = timm.create_model("vit_tiny_patch16_224", embed_dim=64, depth=1, num_heads=2, global_pool="avg")
+    theirs.fc_norm.weight.data.normal_()
+    save_file(theirs.state_dict(), tmp_path / "weights.safetensors")
+    options = {"name": "vit_tiny_patch16_224", "dim": 64, "depth": 1, "patch": 16, "tokens_from": "image"}
+    vit = build(**options, weights=str(tmp_path / "weights.safetensors"))
+    frames = make_frames([1], 224, 224)
+    tokens = theirs.fc_norm(theirs.forward_features(vit.normalize(frames.pixels)))[:, 1:]
+    torch.testing.assert_close(vit(frames).maps[0].flatten(2).mT, tokens)
+
+
+class Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_no_code_in_weights_is_run(tmp_path):
+    torch.save({"head.weight": Trap(tmp_path / "trapped")}, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=r"weights\.pth: cannot be read"):
+        build(name="vit_tiny_patch16_224", patch=16, tokens_from="image", weights=str(tmp_path / "weights.pth"))
+    assert not (tmp_path / "trapped").exists()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "page", "missing", "extra", "narrow", "nested"])
 def test_unfit_weights_are_refused_with_the_file(tmp_path, damage):
     state = timm.create_model("vit_tiny_patch16_224", embed_dim=64, depth=2, num_heads=2).state_dict()
