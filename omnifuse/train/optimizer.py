@@ -60,7 +60,7 @@ def load_optimizer(optimizer: AdamW, tensors: Mapping[str, Tensor], where: str) 
                 f"{where}: optimizer state `{key}` of shape {tuple(tensor.shape)} fits no parameter. "
                 "Try: resume with the model that wrote it."
             )
-        state.setdefault(index[name], {})[field] = tensor
+        state.setdefault(index[name], {})[field] = tensor.clone()  # not the memory of a mapped file that may be deleted
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

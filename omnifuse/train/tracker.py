@@ -43,6 +43,11 @@ def usable_folder(folder: Path) -> Path:
     return folder
 
 
+def first_line(error: Exception) -> str:
+    """Return what fits a message."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 class Tracker:
     """Sends rows to wandb: online with a key and a network, else offline (`wandb sync` sends them later)."""
 
@@ -54,7 +59,7 @@ class Tracker:
                 self.run = self._start(usable_folder(folder), project, config, attempt)
                 return
             except Exception as error:
-                logger.warning("wandb did not start (%s: %s); the run goes on.", attempt, str(error)[:200])
+                logger.warning("wandb did not start (%s: %s); the run goes on.", attempt, first_line(error))
 
     @staticmethod
     def _start(folder: Path, project: str, config: dict[str, Any], mode: Any) -> Any:
@@ -70,7 +75,7 @@ class Tracker:
         try:
             self.run.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
         except Exception as error:
-            logger.warning("wandb failed at step %s (%s); rows go to the local log only.", row["step"], str(error)[:200])
+            logger.warning("wandb failed at step %s (%s); rows go to the local log only.", row["step"], first_line(error))
             self.run = None
 
     def close(self) -> None:
@@ -87,4 +92,4 @@ class Tracker:
         try:
             self.run.finish()
         except Exception as error:
-            logger.warning("wandb did not finish (%s).", str(error)[:200])
+            logger.warning("wandb did not finish (%s).", first_line(error))
