@@ -52,11 +52,12 @@ def _finetune(known: argparse.Namespace, flags: list[str]) -> None:
 
 
 def _data(known: argparse.Namespace, flags: list[str]) -> None:
-    from omnifuse.runs.landscape import LandscapeCommand, write_landscape
-
     import tyro
 
-    write_landscape(known.out, tyro.cli(LandscapeCommand, args=flags, prog="omnifuse data landscape OUT"))
+    from omnifuse.runs.data import LandscapeCommand, write_landscape
+
+    command = tyro.cli(tyro.conf.OmitArgPrefixes[LandscapeCommand], args=flags, prog="omnifuse data landscape OUT")
+    write_landscape(known.out, command)
 
 
 _COMMANDS = {"quickstart": _quickstart, "pretrain": _pretrain, "finetune": _finetune, "data": _data}

@@ -95,10 +95,17 @@ class PlaceSource(Protocol):
         info: Metadata of every place in order, as plain JSON types; `id` always, `fold`, `region`, ... where known.
     """
 
-    modalities: dict[str, Modality]
-    classes: ClassTable | None
-    size: float
-    info: list[dict[str, str | int | float]]
+    @property
+    def modalities(self) -> dict[str, Modality]: ...
+
+    @property
+    def classes(self) -> ClassTable | None: ...
+
+    @property
+    def size(self) -> float: ...
+
+    @property
+    def info(self) -> list[dict[str, str | int | float]]: ...
 
     def __len__(self) -> int: ...
 

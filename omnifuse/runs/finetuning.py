@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int
+from pydantic import JsonValue
 
 from omnifuse.config import Config
 from omnifuse.data.loading import evaluation_batches
@@ -50,7 +51,7 @@ class FinetuneConfig(Config):
     head: SegmentationConfig = field(default_factory=SegmentationConfig)
     objective: SegmentConfig = field(default_factory=SegmentConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainConfig
     init: str = ""
     label_fraction: float = 1.0
     in_memory: bool = False
@@ -109,15 +110,13 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         training_places(source, labelled, config.augment, config.train),
         config.train,
         folder,
-        evaluate=lambda trained, step: {
-            "miou": score(model, source, held_out, [tuple(config.encoders)])[tuple(config.encoders)].scores.miou
-        },
+        evaluate=lambda trained, step: {"miou": score(model, source, held_out, [everything])[everything].scores.miou},
         resume=resume,
         describe="fine-tuning",
     )
     model.eval()
     subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
-    metrics = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
+    metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
     save_model(folder / "model", model, {"miou": metrics, "step": result.step, "seed": config.train.seed})
     return Finetuned(model, result, subsets)
 

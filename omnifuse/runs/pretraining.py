@@ -42,7 +42,7 @@ class PretrainConfig(Config):
     encoders: dict[str, EncoderConfig]
     objective: ContrastConfig = field(default_factory=ContrastConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainConfig
     in_memory: bool = False
     folder: str = "runs/pretrain"
 
@@ -59,9 +59,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     folder = Path(config.folder)
     places = split(source.info, config.split.key, config.split.train)
     held_out = split(source.info, config.split.key, config.split.test)
-    modalities = with_statistics(source.modalities, band_statistics(source, places))
-    torch.manual_seed(config.train.seed)
-    objective = config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
+    objective = build_objective(config, source, places)
     result = train(
         objective,
         training_places(source, places, config.augment, config.train),
@@ -73,6 +71,13 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     )
     save_pretrained(folder / "pretrained", objective, {"step": result.step, "seed": config.train.seed})
     return result
+
+
+def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast:
+    """Return the objective a run starts from, with the band statistics of the places it is trained on."""
+    modalities = with_statistics(source.modalities, band_statistics(source, places))
+    torch.manual_seed(config.train.seed)
+    return config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
 
 
 def held_out_retrieval(objective: Contrast, source: PlaceSource, places: Int[np.ndarray, " n"], batch_size: int = 16) -> dict[str, float]:

@@ -1,0 +1,35 @@
+"""Making data: the synthetic landscape as a store, or in the published layout of PASTIS."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from omnifuse.config import Config
+from omnifuse.data.landscape import Landscape, LandscapeConfig, write_pastis
+from omnifuse.data.store import write_store
+from omnifuse.runs.stages import progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandscapeCommand(Config):
+    """Write the synthetic landscape.
+
+    Attributes:
+        landscape: What it is.
+        layout: `store` is the project's own; `pastis` is that of PASTIS-R and PASTIS-HD, for testing readers.
+        workers: Processes that make places; 0 makes them in this one.
+    """
+
+    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
+    layout: Literal["store", "pastis"] = "store"
+    workers: int = 2
+
+
+def write_landscape(out: Path, command: LandscapeCommand) -> None:
+    """Write the landscape to `out`, whole or not at all."""
+    source = Landscape(command.landscape)
+    with progress_bar("landscape") as progress:
+        if command.layout == "store":
+            write_store(source, out, workers=command.workers, progress=progress)
+        else:
+            write_pastis(source, out)
