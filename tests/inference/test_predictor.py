@@ -1,5 +1,6 @@
 """Maps and embeddings from any subset of sensors; wrong input is an error that names it."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +10,7 @@ from small_models import CLASSES, FACTS, SENSORS, arrays, contrast, fusion_model
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.arrays import place_from_arrays
+from omnifuse.data.export import ground_of
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
 from omnifuse.inference.predictor import Predictor
@@ -92,6 +94,17 @@ def test_the_map_lies_on_the_ground_of_the_inputs(predictor):
         assert list(dataset["class"].to_numpy()) == list(CLASSES.names)
     cells = predictor.embed(arrays()).to_xarray()["cells"]
     np.testing.assert_allclose(cells["x"], 600_010 + 20 * np.arange(8))
+
+
+def test_surroundings_are_not_part_of_the_ground():
+    given = arrays()
+    surrounded = SENSORS.modalities | {"s2": replace(SENSORS.modalities["s2"], context=30.0)}
+    assert ground_of({"s2": given["s2"]}, surrounded).x == (600_030.0, 600_130.0)
+    inner = given["spot"].isel(x=slice(12, 52), y=slice(12, 52))
+    ground = ground_of({"s2": given["s2"], "spot": inner}, surrounded)
+    assert (ground.x, ground.y) == ((600_030.0, 600_130.0), (4_999_970.0, 4_999_870.0))
+    with pytest.raises(InputError, match=r"'spot' lies at"):
+        ground_of({"s2": given["s2"], "spot": given["spot"]}, surrounded)
 
 
 def test_without_coordinates_the_map_has_none(predictor):
