@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from omnifuse.config import read_json, write_json
 from omnifuse.errors import CheckpointError
 from omnifuse.train import checkpoint
 
@@ -37,8 +38,8 @@ def holds(path: Path | None, step: int) -> bool:
 class FileSystem:
     """Dies before or after the n-th call that changes the disk; a power cut halves every file that was not flushed."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
-        self.calls, self.at, self.flushed = 0, at, set[int]()
+    def __init__(self, patch: pytest.MonkeyPatch, at: int, flushed: set[int]) -> None:
+        self.calls, self.at, self.flushed = 0, at, flushed
         for module, name in (
             (os, "mkdir"),
             (os, "rename"),
@@ -71,13 +72,11 @@ class FileSystem:
                 os.truncate(file, file.stat().st_size // 2)
 
 
-def crash(folder: Path, at: int, power_cut: bool) -> int:
-    """Save step 3 after 1 and 2, dying at the given point; return the points passed."""
+def crash(folder: Path, whole: Path, at: int, power_cut: bool) -> int:
+    """Save step 3 after the two of `whole`, dying at the given point; return the points passed."""
+    shutil.copytree(whole, folder)
     with pytest.MonkeyPatch.context() as patch:
-        disk = FileSystem(patch, 0)
-        save(folder, 1)
-        save(folder, 2)
-        disk.calls, disk.at = 0, at
+        disk = FileSystem(patch, at, flushed={file.stat().st_ino for file in folder.rglob("*")})
         try:
             save(folder, 3)
         except Killed:
@@ -86,13 +85,20 @@ def crash(folder: Path, at: int, power_cut: bool) -> int:
         return disk.calls
 
 
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    save(tmp_path / "whole", 1)
+    save(tmp_path / "whole", 2)
+    return tmp_path / "whole"
+
+
 @pytest.mark.parametrize("power_cut", [False, True])
-def test_a_crash_at_any_point_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path, power_cut: bool) -> None:
-    points = crash(tmp_path / "count", 0, power_cut)
+def test_a_crash_at_any_point_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path, whole: Path, power_cut: bool) -> None:
+    points = crash(tmp_path / "count", whole, 0, power_cut)
     assert points > 30
     for at in range(1, points + 1):
         folder = tmp_path / str(at)
-        crash(folder, at, power_cut)
+        crash(folder, whole, at, power_cut)
         found = checkpoint.recover(folder)
         assert holds(found, 2) or holds(found, 3), at
         assert len(checkpoint.steps_in(folder)) >= 2, at
@@ -102,13 +108,13 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path
         assert len(list(folder.iterdir())) == 2, "leftovers"
 
 
-def test_without_flushing_a_power_cut_would_damage_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_flushing_a_power_cut_would_damage_the_newest(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control of the test above: it can fail."""
     monkeypatch.setattr(checkpoint, "_flush", lambda path: None)
     damaged = 0
-    points = crash(tmp_path / "count", 0, True)
+    points = crash(tmp_path / "count", whole, 0, True)
     for at in range(1, points + 1):
-        crash(tmp_path / str(at), at, True)
+        crash(tmp_path / str(at), whole, at, True)
         damaged += bool(checkpoint.newest(tmp_path / str(at))[1])
     assert damaged > 0
 
@@ -148,8 +154,8 @@ def test_a_checkpoint_under_another_step_is_refused(tmp_path: Path) -> None:
 
 def test_a_manifest_cannot_point_out_of_its_folder(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
-    manifest = checkpoint.read_json(path / checkpoint.MANIFEST)
-    checkpoint.write_json(path / checkpoint.MANIFEST, {**manifest, "../other": {"size": 0, "sha256": ""}})
+    manifest = read_json(path / checkpoint.MANIFEST)
+    write_json(path / checkpoint.MANIFEST, {**manifest, "../other": {"size": 0, "sha256": ""}})
     (tmp_path / "other").touch()
     with pytest.raises(CheckpointError, match="missing"):
         checkpoint.verify(path)
@@ -195,12 +201,13 @@ def test_saving_over_a_leftover_of_the_same_step(tmp_path: Path) -> None:
 
 
 def test_tied_weights_are_saved_and_loaded(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    model[1].weight = model[0].weight
+    first = nn.Linear(2, 2)
+    model = nn.Sequential(first, nn.Linear(2, 2))
+    model[1].weight = first.weight
     path = checkpoint.save(tmp_path, 1, {"model": model.state_dict()}, {}, 2)
     other = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     checkpoint.load_strict(other, checkpoint.read_tensors(path, "model"), str(path))
-    assert torch.equal(other[1].weight, model[0].weight)
+    assert torch.equal(other.get_parameter("1.weight"), first.weight)
 
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:

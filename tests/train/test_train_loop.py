@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from train_jobs import Tiny, curve, data, ending, evaluate, run, small, with_nan, with_signal
 
 from omnifuse.errors import CheckpointError, ConfigError, InputError, NonFiniteError
@@ -124,7 +125,8 @@ def test_what_is_not_finite_changes_no_weight(tmp_path: Path, where: str) -> Non
     batches = with_nan(data(config), config, 7) if where == "loss" else data(config)
     if where == "gradient":
         calls = iter(range(100))
-        objective.query.register_hook(lambda gradient: gradient * torch.inf if next(calls) == 15 else gradient)
+        broken = torch.full((2, 8), torch.inf)
+        objective.query.register_hook(lambda gradient: broken if next(calls) == 15 else gradient)  # type: ignore[no-untyped-call]
     with pytest.raises(NonFiniteError, match=rf"step 7: {'the loss on rank 0' if where == 'loss' else 'a gradient'}.*7000, .*Try:"):
         run(tmp_path, config, objective=objective, batches=batches)
     saved = checkpoint.read_tensors(tmp_path / "checkpoints" / "step_000000007", "model")
@@ -136,12 +138,12 @@ def test_what_is_not_finite_changes_no_weight(tmp_path: Path, where: str) -> Non
 
 
 def test_a_full_disk_stops_the_run_and_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = checkpoint.save_file, iter(range(1000))
+    calls = iter(range(1000))
 
     def full(*arguments: Any) -> None:
         if next(calls) >= 10:
             raise OSError(28, "No space left on device")
-        real(*arguments)
+        save_file(*arguments)
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(CheckpointError, match=r"step_.*No space left.*MB are free.*Try:"):

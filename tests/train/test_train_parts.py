@@ -1,7 +1,6 @@
 """The pure parts of training: configuration, schedule, parameter groups, average, log and display."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def test_no_warm_up_starts_at_the_peak_and_only_warm_up_ends_there() -> None:
 )
 def test_a_number_out_of_range_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=field):
-        replace(small(), **{field: value})
+        small(**{field: value})
     with pytest.raises(ConfigError, match=rf"run\.json.*{field}"):
         from_dict(TrainConfig, {**to_dict(small()), field: value}, "run.json")
 
@@ -130,7 +129,7 @@ def test_the_average_forgets_its_start_then_decays() -> None:
 def test_the_average_stands_in_and_goes_bit_for_bit() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     ema = Ema(model, 0.9)
-    nn.init.normal_(model[0].weight)
+    nn.init.normal_(model.get_parameter("0.weight"))
     own, average = {k: v.clone() for k, v in model.state_dict().items()}, {k: v.clone() for k, v in ema.tensors().items()}
     with ema.applied():
         assert all(torch.equal(value, average[name]) for name, value in model.state_dict().items())

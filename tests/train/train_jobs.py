@@ -156,7 +156,7 @@ def rank_job(folder: Path, config: TrainConfig, dropout: float, dtype: torch.dty
     objective = Tiny(dropout, dtype)
     batches = data(config, rank, world, dtype)
     if fault and rank == world - 1:
-        batches = {"nan": with_nan, "sigterm": with_signal}[fault](batches, config, 7)
+        batches = with_nan(batches, config, 7) if fault == "nan" else with_signal(batches, config, 7)
     try:
         result = run(folder, config, objective=objective, batches=batches)
         (folder / f"result_{rank}.txt").write_text(f"{result.step} {result.stopped}", encoding="utf-8")
