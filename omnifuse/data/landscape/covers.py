@@ -216,7 +216,6 @@ STRIPS = (
 )
 COVERS = CROPS + WILD + STRIPS
 WILD_SHARES = (0.46, 0.20, 0.22, 0.12)
-FOREST, BUILT, WATER = (len(CROPS) + i for i in (0, 2, 3))
 ROAD, HEDGE, MARGIN = (len(CROPS) + len(WILD) + i for i in range(3))
 LABEL = np.array([*range(1, len(CROPS) + 1), *[0] * (len(WILD) + len(STRIPS))], dtype=np.uint8)  # Class of each cover.
 VOID = len(CROPS) + 1

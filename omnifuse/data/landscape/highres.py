@@ -1,9 +1,9 @@
 """The high-resolution image: one summer day in red, green and blue, with rows, crowns, tracks, swaths and houses."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
-from omnifuse.data.landscape.covers import COVERS, SPECTRA
+from omnifuse.data.landscape.covers import COVERS
 from omnifuse.data.landscape.noise import Fractal, centers
 from omnifuse.data.landscape.optical import Colors, reflectance
 from omnifuse.data.landscape.parcels import Parcels
@@ -86,7 +86,7 @@ def render(
     colors: Colors,
     moisture: Float[np.ndarray, " d"],
     days: Int[np.ndarray, " 1"],
-) -> Int[np.ndarray, "1 3 _hh _hw"]:
+) -> UInt8[np.ndarray, "1 3 _hh _hw"]:
     """Return red, green and blue as 8-bit values."""
     gsd = 10 / parcels.hr
     side = len(parcels.component)
@@ -124,7 +124,6 @@ def render(
     image = soften(soften(image, gsd, 1), gsd, 2)
     image = image * (1 + 0.06 * rng.standard_normal((3, 1, 1))) + 0.012 * rng.uniform(0.3, 1.2) * np.array([0.6, 0.8, 1.0])[:, None, None]
     image = 255 * np.sqrt(np.clip(image, 0, 0.36) / 0.36) + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(1.5)
-    assert SPECTRA
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)[None]
 
 

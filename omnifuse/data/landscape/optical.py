@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from omnifuse.data.landscape.climate import DOY, NUM_DAYS, Site
-from omnifuse.data.landscape.covers import COVERS, SPECTRA, WATER
+from omnifuse.data.landscape.covers import COVERS, SPECTRA
 from omnifuse.data.landscape.noise import Fractal, centers
 from omnifuse.data.landscape.parcels import Parcels
 from omnifuse.data.landscape.phenology import State
@@ -126,5 +126,4 @@ def render(
     ground += haze.astype(np.float32)
     ground += cloud * (bright.astype(np.float32) * (np.float32(0.7) + np.float32(0.3) * cloud) - ground)
     ground += 40 * rng.standard_normal(ground.shape, dtype=np.float32)
-    assert parcels.hr <= 16 and WATER >= 0
     return np.clip(np.rint(ground), -1000, 20_000).astype(np.int16)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from omnifuse.data.landscape.climate import Site
-from omnifuse.data.landscape.covers import BUILT, CROPS, HEDGE, LABEL, MARGIN, ROAD, VOID, WATER, WILD_SHARES
+from omnifuse.data.landscape.covers import CROPS, HEDGE, LABEL, MARGIN, ROAD, VOID, WILD_SHARES
 from omnifuse.data.landscape.noise import Fractal, centers
 
 Point = tuple[float, float]
@@ -44,7 +44,7 @@ class Parcels:
         """Side of the place in pixels of 10 m."""
         return len(self.component) // self.hr
 
-    def target(self) -> Int[np.ndarray, "h w"]:
+    def target(self) -> UInt8[np.ndarray, "h w"]:
         """Return the class of the largest component of each pixel; void where too little of a field is seen."""
         label = np.where((self.inside < WHOLE) & (LABEL[self.cover] > 0), VOID, LABEL[self.cover])
         return label[self.count.argmax(0)].reshape(self.size, self.size).astype(np.uint8)
@@ -155,5 +155,4 @@ def draw_covers(rng: np.random.Generator, site: Site, num: int) -> Int[np.ndarra
     local = rng.gamma(1.6, 1.0, len(CROPS)) * np.array(site.region.crops)
     crops = rng.choice(len(CROPS), num, p=local / local.sum())
     wild = rng.choice(len(WILD_SHARES), num, p=WILD_SHARES) + len(CROPS)
-    assert BUILT < WATER
     return np.where(rng.random(num) < site.region.wild, wild, crops)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int, Num, UInt8
 
 from omnifuse.data.landscape import climate, optical, radar
 from omnifuse.data.landscape.covers import CLASSES, COVERS, LABEL
@@ -34,7 +34,7 @@ def preview(source: Landscape, index: int) -> "Figure":
     s2, s1, spot = (place.series[name] for name in ("s2", "s1_asc", "spot"))
     for axis, frame in zip(axes[0], clear_frames(s2), strict=True):
         show(axis, true_color(s2.pixels[frame]), f"Sentinel-2, {np.datetime64(int(s2.day[frame]), 'D')}")
-    cloudy = int(np.argmin(np.abs(np.quantile(s2.pixels[:, 0], 0.5, (1, 2)) - 2000)))
+    cloudy = int((s2.pixels[:, 0] > 2000).std((1, 2)).argmax())  # half covered
     show(axes[1, 0], true_color(s2.pixels[cloudy]), f"Sentinel-2 with clouds, {np.datetime64(int(s2.day[cloudy]), 'D')}")
     frame = len(s1.day) * 2 // 3
     show(axes[1, 1], radar_color(s1.pixels[frame]), f"Sentinel-1, one pass, {np.datetime64(int(s1.day[frame]), 'D')}")
@@ -58,12 +58,12 @@ def clear_frames(series: Series) -> list[int]:
     return [int(np.argmin(clear / 60 + np.abs(day - target))) for target in wanted]
 
 
-def true_color(frame: Int[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w 3"]:
+def true_color(frame: Int[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w _rgb"]:
     """Stretch red, green and blue for the eye."""
     return np.clip(frame[[2, 1, 0]].transpose(1, 2, 0) / 2600, 0, 1) ** 0.7
 
 
-def radar_color(frame: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w 3"]:
+def radar_color(frame: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w _rgb"]:
     """Show VV in red, VH in green and their difference in blue."""
     low, high = np.array([-20, -27, 1])[:, None, None], np.array([-3, -10, 13])[:, None, None]
     return np.clip((frame.astype(np.float32) - low) / (high - low), 0, 1).transpose(1, 2, 0)
@@ -76,8 +76,8 @@ def show(axis: "Axes", image: Num[np.ndarray, "..."], title: str) -> None:
 
 
 def zoom(
-    image: Int[np.ndarray, "_hh _hw 3"], component: Int[np.ndarray, "_hh _hw"], cover: Int[np.ndarray, " p"], name: str, hr: int
-) -> Int[np.ndarray, "_k _l 3"]:
+    image: UInt8[np.ndarray, "_hh _hw 3"], component: Int[np.ndarray, "_hh _hw"], cover: Int[np.ndarray, " p"], name: str, hr: int
+) -> UInt8[np.ndarray, "_k _l 3"]:
     """Return the window with most of the named cover; empty ground if the place has none."""
     side = min(round(ZOOM_METERS * hr / 10), len(image))
     kind = [c.name for c in COVERS].index(name)
