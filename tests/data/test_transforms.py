@@ -88,6 +88,8 @@ def test_random_crops_reach_every_corner_and_stay_aligned():
             assert len(found(mark)) == 1
             corners.update(found(mark))
     assert {row for row, _ in corners} == {column for _, column in corners} == {0, 10, 20, 30}
+    last = marked(75.0, 75.0)
+    assert any(crop(40.0, MODALITIES)(last, torch.Generator().manual_seed(seed)).target.any() for seed in range(200))
 
 
 def test_a_crop_starts_only_where_pixels_of_all_sensors_start():
