@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Int, Num, Shaped
 from torch.utils.data import get_worker_info
 
+from omnifuse.classes import ClassTable
 from omnifuse.config import from_dict
 from omnifuse.data.chunks import chunk_file, read_rows
-from omnifuse.data.classes import ClassTable
 from omnifuse.data.manifest import load_json, open_sealed
 from omnifuse.data.place import Place, Series
 from omnifuse.data.writing import write_store

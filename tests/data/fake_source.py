@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.data.place import Place, Series
 from omnifuse.modalities import Modality
 

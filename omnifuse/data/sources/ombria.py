@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import Modality

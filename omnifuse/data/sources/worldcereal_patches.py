@@ -23,8 +23,8 @@ import numpy as np
 import xarray
 from jaxtyping import Bool, Num
 
+from omnifuse.classes import ClassTable
 from omnifuse.data.arrays import days_since_1970
-from omnifuse.data.classes import ClassTable
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import MODALITIES
