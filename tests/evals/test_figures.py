@@ -32,7 +32,9 @@ from omnifuse.modalities import MODALITIES, Modality
 
 SIZE = 160.0
 CLASSES = ClassTable(
-    ("meadow", "winter durum wheat", "<script>$x_1", "leguminous fodder and more"), ("#00ff00", "#ffcc00", "#ff00ff", "#0000ff"), ignore=9
+    ("meadow", "winter durum wheat", "<script>$\\x_1$", "leguminous fodder and more"),
+    ("#00ff00", "#ffcc00", "#ff00ff", "#0000ff"),
+    ignore=9,
 )
 
 
@@ -157,12 +159,12 @@ def test_clouds_saturate_and_leave_the_ground_as_it_is():
     rng = np.random.default_rng(0)
     clear = rng.uniform(300, 2500, (1, 10, 16, 16)) + rng.normal(0, 20, (15, 10, 16, 16))
     cloudy = clear.copy()
-    cloudy[::3] = 12_000
+    cloudy[:9] = 12_000  # more often than not
     rgb = MODALITIES["s2"].rgb
     with_clouds, without = stretch_limits(cloudy, MODALITIES["s2"]), stretch_limits(clear, MODALITIES["s2"])
     np.testing.assert_allclose(with_clouds, without, atol=60)
     assert (to_picture(cloudy[0], rgb, with_clouds) == 1).all()
-    assert 0.2 < to_picture(cloudy[1], rgb, with_clouds).mean() < 0.7
+    assert 0.2 < to_picture(cloudy[9], rgb, with_clouds).mean() < 0.7
 
 
 def test_visible_bands_keep_their_hue_and_radar_bands_have_their_own_range():
@@ -197,7 +199,7 @@ def test_labels_and_errors_have_the_colors_of_the_legend():
 
 
 def test_a_label_that_is_negative_is_not_painted_as_the_last_class():
-    assert not (label_picture(np.array([[-1]]), replace(CLASSES, ignore=-1)) == label_picture(np.array([[3]]), CLASSES)).all()
+    assert not (label_picture(np.array([[-1]]), CLASSES) == label_picture(np.array([[3]]), CLASSES)).all()
 
 
 def test_the_confusion_matrix_shows_the_classes_that_occur():
@@ -205,7 +207,9 @@ def test_the_confusion_matrix_shows_the_classes_that_occur():
     matrix[0, 0], matrix[0, 2], matrix[1, 1] = 60, 40, 7
     figure = draw_confusion(matrix, CLASSES)
     shown = texts(figure)
-    assert {"meadow", "winter durum wheat", "<script>$x_1", "60", "40", "100"} <= set(shown) and "leguminous fodder and more" not in shown
+    assert {"meadow", "winter durum wheat", "<script>$\\x_1$", "60", "40", "100"} <= set(
+        shown
+    ) and "leguminous fodder and more" not in shown
     assert "0  not in truth" in shown  # predicted only
     assert_legible(figure)
 

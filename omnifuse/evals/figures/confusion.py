@@ -26,7 +26,7 @@ def draw_confusion(matrix: Int[Tensor, "k k"], classes: ClassTable, title: str =
     counts = kept[occurs][:, occurs].double().numpy()
     total = counts.sum(1, keepdims=True)
     share = 100 * np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-    names = [shorten(classes.names[i], 26) for i in occurs.tolist()]
+    names = [shorten(classes.names[i], 30) for i in occurs.tolist()]
     with look():
         return _draw(share, total[:, 0], names, iou, title)
 

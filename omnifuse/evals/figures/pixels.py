@@ -12,22 +12,23 @@ from omnifuse.modalities import Modality
 
 VISIBLE = (380.0, 780.0)  # nanometers
 OPTICAL = 3000.0  # nanometers; reflected sunlight is below
-HEADROOM = (0.15, 0.6)  # of the range, below and above
+CLEAR = 0.3  # quantile over time; the median is a cloud where more than half the dates are cloudy
+HEADROOM = (0.15, 0.9)  # of the range, below and above
 VOID = "#b9c1c9"  # neither learned nor scored
 
 
 def stretch_limits(pixels: Num[np.ndarray, "t c h w"], modality: Modality) -> Float[np.ndarray, "k 2"]:
     """Return the values shown as black and white for each picture band, common to all frames.
 
-    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of the
-    median over time, with headroom because a season reaches beyond it: clouds saturate and the ground does not turn black.
+    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of a low
+    quantile over time, with headroom because a season reaches beyond it: clouds saturate and the ground does not turn black.
     Bands of visible light share their limits, which keeps the hue true.
     """
     chosen = pixels[:, list(modality.rgb)].astype(np.float32)
     wavelengths = [modality.wavelengths[band] for band in modality.rgb]
     clouds = len(chosen) > 1 and all(0 < wavelength < OPTICAL for wavelength in wavelengths)
     if clouds:
-        chosen = np.median(chosen, axis=0, keepdims=True)
+        chosen = np.quantile(chosen, CLEAR, axis=0, keepdims=True)
     bands = np.moveaxis(chosen, 1, 0).reshape(len(wavelengths), -1)
     if all(VISIBLE[0] <= wavelength <= VISIBLE[1] for wavelength in wavelengths):
         bands = bands.reshape(1, -1)
