@@ -170,7 +170,7 @@ CROPS = (
         fall=(298, 12),
         peak=0.46,
         scatter=(-11.3, -17.6),
-        stems=0.7,
+        stems=0.9,
         texture="rows",
     ),
     Cover(

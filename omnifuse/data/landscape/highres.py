@@ -42,20 +42,20 @@ def pattern(rng: np.random.Generator, texture: str, along: Line, across: Line, g
     if texture == "tramlines":
         phase, spacing = rng.uniform(0, 36), rng.choice([24.0, 28.0, 36.0])
         pair = line(across + phase, spacing, 0.7, gsd) + line(across + phase + 1.9, spacing, 0.7, gsd)
-        return -0.55 * pair
+        return -0.85 * pair
     if texture == "drilled":
-        return 0.10 * wave(across, rng.uniform(4.5, 9.0), gsd) - 0.35 * line(across, 48.0, 0.6, gsd)
+        return 0.16 * wave(across, rng.uniform(4.5, 9.0), gsd) - 0.35 * line(across, 48.0, 0.6, gsd)
     if texture == "swaths":
         strength = rng.choice([0.0, 0.10, 0.35])
         return strength * wave(across + 0.8 * np.sin(along / 40), rng.uniform(2.8, 8.0), gsd)
     if texture == "rows":
-        period = rng.uniform(1.5, 3.0)
+        period = 1.5 + 1.5 * np.sqrt(rng.random())  # old vineyards are narrow, and vanish
         gaps = line(along + rng.uniform(0, 90), rng.uniform(60, 120), 4.0, gsd)
         return 0.95 * wave(across, period, gsd) - 0.8 * gaps
     if texture == "grid":
         wide, close = rng.uniform(3.5, 6.5), rng.uniform(2.5, 5.0)
-        trees = 0.5 + 0.5 * wave(along, close, gsd)
-        return 1.3 * wave(across, wide, gsd) * trees
+        rows, trees = wave(across, wide, gsd), wave(along, close, gsd)
+        return 0.9 * rows + 0.7 * trees + 0.9 * rows * trees
     return np.zeros_like(along)
 
 
@@ -116,14 +116,17 @@ def render(
             light[pixels] = 1 + 0.18 * crowns[pixels]
             roofs.append((pixels, *houses(rng, along, across, gsd)))
         else:
-            cover[pixels] += np.rint(4096 * pattern(rng, texture, along, across, gsd)).astype(np.float32) / 4096
+            plants = np.rint(4096 * pattern(rng, texture, along, across, gsd)).astype(np.float32) / 4096
+            cover[pixels] += plants
+            if texture in ("rows", "grid"):  # Crowns shade themselves and the ground beside them.
+                light[pixels] = 1 - 0.8 * state.green[number, days[0]] * np.clip(plants, -0.6, 1)
     image = (total[:, component] + np.maximum(cover, -1) * gain[:, component]) * np.clip(light, 0.4, 1.8)
     for pixels, share, color in roofs:
         image[:, pixels] += share * (color.T - image[:, pixels])
     image = image.reshape(3, side, side)
     image = soften(soften(image, gsd, 1), gsd, 2)
-    image = image * (1 + 0.06 * rng.standard_normal((3, 1, 1))) + 0.012 * rng.uniform(0.3, 1.2) * np.array([0.6, 0.8, 1.0])[:, None, None]
-    image = 255 * np.sqrt(np.clip(image, 0, 0.36) / 0.36) + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(1.5)
+    image = image * (1 + 0.06 * rng.standard_normal((3, 1, 1))) + 0.008 * rng.uniform(0.3, 1.2) * np.array([0.6, 0.8, 1.0])[:, None, None]
+    image = 255 * np.sqrt(np.clip(image - 0.012, 0, 0.27) / 0.27) + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(1.5)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)[None]
 
 

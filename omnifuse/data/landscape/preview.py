@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEASONS = (110, 165, 225, 320)  # Days of year, the last of the year before: spring, early and late summer, autumn.
-ZOOMS = ("grapevine", "orchard", "meadow", "road")
+ZOOMS = ("grapevine", "orchard", "meadow", "road", "built", "winter wheat", "alfalfa", "forest", "corn", "hedge")  # The first five there.
 ZOOM_METERS = 160.0
 
 
@@ -43,7 +43,8 @@ def preview(source: Landscape, index: int) -> "Figure":
     labels(axes[1, 3], place.target)
     image = np.moveaxis(spot.pixels[0], 0, -1)
     show(axes[2, 0], image, f"High resolution, {10 / parcels.hr:g} m, {np.datetime64(int(spot.day[0]), 'D')}")
-    details = [*ZOOMS, "built", "forest", "alfalfa"]
+    here = [COVERS[cover].name for cover in parcels.cover[parcels.count.sum(1) > 0]]
+    details = [name for name in ZOOMS if name in here]
     for axis, name in zip([*axes[2, 1:], *axes[3, :2]], details, strict=False):
         show(axis, zoom(image, parcels.component, parcels.cover, name, parcels.hr), f"{name}, {ZOOM_METERS:g} m")
     years(axes[3, 2], axes[3, 3], source, index)
@@ -78,7 +79,7 @@ def show(axis: "Axes", image: Num[np.ndarray, "..."], title: str) -> None:
 def zoom(
     image: UInt8[np.ndarray, "_hh _hw 3"], component: Int[np.ndarray, "_hh _hw"], cover: Int[np.ndarray, " p"], name: str, hr: int
 ) -> UInt8[np.ndarray, "_k _l 3"]:
-    """Return the window with most of the named cover; empty ground if the place has none."""
+    """Return the window with most of the named cover."""
     side = min(round(ZOOM_METERS * hr / 10), len(image))
     kind = [c.name for c in COVERS].index(name)
     wanted = np.pad((cover[component] == kind).astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -43,7 +43,7 @@ def backscatter(
 ) -> Float[np.ndarray, "t 2 p"]:
     """Return the power of VV and VH of each parcel: a water cloud (Attema and Ulaby, 1978) of crop, weeds and straw over soil."""
     green, other, dry, flood, rough = (x[:, days] for x in (state.green, state.other, state.dry, state.flood, state.rough))
-    effect = 1.1 * difficulty * rng.standard_normal((len(parcels.cover), 1, 1))
+    effect = 0.8 * difficulty * rng.standard_normal((len(parcels.cover), 1, 1))
     effect = effect + 0.15 * difficulty * rng.standard_normal((len(parcels.cover), 1, 2))
     plants = 2 * _ATTENUATION[parcels.cover][:, None] * green + _STEMS[parcels.cover][:, None]
     depth = np.stack([plants, 1.6 * other, 0.6 * dry], -1)  # (P, T, 3)

@@ -104,8 +104,75 @@ def series(pixels: np.ndarray, days: np.ndarray) -> Series:
     return Series(pixels, (days + climate.DAY0).astype(np.int32))
 
 
-# Mean and standard deviation per band over the default landscape: python -m omnifuse.data.landscape.statistics
-_STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+# Mean and standard deviation per band, measured by
+#     band_statistics(Landscape(LandscapeConfig(places=240, size=32)), np.arange(240))        of omnifuse.data.statistics
+_STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "s2": (
+        (
+            2706.0,
+            2794.0,
+            2778.0,
+            3008.0,
+            3542.0,
+            3806.0,
+            3923.0,
+            4005.0,
+            3123.0,
+            2414.0,
+        ),
+        (
+            2816.0,
+            2644.0,
+            2606.0,
+            2488.0,
+            2222.0,
+            2141.0,
+            2117.0,
+            2055.0,
+            1391.0,
+            1198.0,
+        ),
+    ),
+    "s1_asc": (
+        (
+            -11.94,
+            -19.01,
+            7.06,
+        ),
+        (
+            3.66,
+            3.75,
+            3.29,
+        ),
+    ),
+    "spot": (
+        (
+            126.0,
+            133.0,
+            105.3,
+        ),
+        (
+            41.0,
+            24.9,
+            30.2,
+        ),
+    ),
+    "dem": ((226.6,), (178.6,)),
+    "climate": (
+        (
+            11.83,
+            8.16,
+            221.65,
+            738.78,
+        ),
+        (
+            6.20,
+            0.98,
+            172.29,
+            214.94,
+        ),
+    ),
+}
 
 
 def statistics(name: str, hr: int) -> Modality:
@@ -113,7 +180,5 @@ def statistics(name: str, hr: int) -> Modality:
     modality = MODALITIES[name]
     if name == "spot":
         modality = replace(modality, gsd=10 / hr)
-    if name in _STATISTICS:
-        mean, std = _STATISTICS[name]
-        modality = replace(modality, mean=mean, std=std)
-    return modality
+    mean, std = _STATISTICS[name]
+    return replace(modality, mean=mean, std=std)
