@@ -31,6 +31,12 @@ class MasterQuery(nn.Module):
         self.fc1_k = nn.Linear(dim, heads * key_dim, bias=key_bias)  # the bias of the published weights cancels in the softmax
         nn.init.xavier_normal_(self.fc1_k.weight)
 
+    def point_at(self, target: Float[Tensor, "heads dim"]) -> None:
+        """Add `target` to what each head's score multiplies a token with."""
+        query = self.Q / sqrt(self.Q.shape[1])
+        share = query / query.square().sum(1, keepdim=True)
+        self.fc1_k.weight += (share[:, :, None] * target[:, None]).flatten(0, 1)
+
     def forward(self) -> tuple[Float[Tensor, "heads dim"], Float[Tensor, " heads"] | float]:
         """Return what to multiply a token with to have each head's score, and what to add."""
         query = self.Q / sqrt(self.Q.shape[1])
@@ -80,6 +86,19 @@ class LTAE(nn.Module):
         self.in_norm = SegmentGroupNorm(heads, dim_in)
         self.out_norm = nn.GroupNorm(heads, dim_in)
         self.mlp = nn.Sequential(nn.Linear(dim, dim_in), mlp_norm, nn.ReLU())
+
+    @torch.no_grad()
+    def spread(self, first: int, last: int) -> None:
+        """Point the heads at days spread evenly from `first` to `last` after the origin.
+
+        A query that equals the encoding of a day scores dates by how near that day they are. The published start is nearly
+        uniform over dates, so that training must first find the seasons; from here it begins with a profile of the year.
+        Wavelengths under 10 days are left out: they would make a comb of the window.
+        """
+        width = self.inconv.out_channels // self.heads
+        code = encode_day(torch.linspace(first, last, self.heads).round().long(), width, self.period)
+        slow = self.period ** (2 * (torch.arange(width) // 2) / width) >= 10
+        self.attention_heads.point_at((code * slow / self.heads).repeat(1, self.heads))  # every head's copy of the date counts
 
     def forward(
         self, x: Float[Tensor, "n d h w"], day: Int[Tensor, " n"], place: Int[Tensor, " n"], count: Int[Tensor, " p"]

@@ -46,6 +46,8 @@ class UTAEConfig(Config):
         dropout: In training, share of coarse channels dropped.
         period: Longest wavelength of the date encoding over 2π, in days.
         origin: The day since 1970-01-01 that is encoded as 0 (default: 2018-09-01, as PASTIS).
+        season: Days after the origin over which the heads' first looks are spread; equal values keep the published start, which is
+            nearly uniform over dates and learns more slowly (`benchmarks/season.py`).
         frame_chunk: Frames convolved at a time; 0: as many as fit the cache on CPU, all on GPU.
         checkpoint: Keep only the outputs of each chunk for the backward pass and compute the rest again.
     """
@@ -64,6 +66,7 @@ class UTAEConfig(Config):
     dropout: float = 0.2
     period: float = 1000.0
     origin: int = 17775
+    season: tuple[int, int] = (30, 420)
     frame_chunk: int = 0
     checkpoint: bool = False
 
@@ -154,6 +157,8 @@ class UTAE(nn.Module):
             attention_dropout=config.attention_dropout,
             dropout=config.dropout,
         )
+        if config.season[0] < config.season[1]:
+            self.temporal_encoder.spread(*config.season)
 
     def forward(self, frames: Frames) -> Features:
         check_images(self.modality, frames.pixels.shape, self.config)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from omnifuse.config import Config
-from omnifuse.data.landscape import Landscape, LandscapeConfig, write_pastis
+from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.landscape.native import write_pastis
 from omnifuse.data.store import write_store
 from omnifuse.runs.stages import progress_bar
 

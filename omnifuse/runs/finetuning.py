@@ -19,9 +19,10 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
 from omnifuse.objectives.segmentation import SegmentConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, opened, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
+from omnifuse.train.ranks import this_process
 from omnifuse.zoo import load_pretrained, save_model
 
 
@@ -111,13 +112,15 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         config.train,
         folder,
         evaluate=lambda trained, step: {"miou": score(model, source, held_out, [everything])[everything].scores.miou},
+        fingerprint=fingerprint(source),
         resume=resume,
         describe="fine-tuning",
     )
     model.eval()
     subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
     metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
-    save_model(folder / "model", model, {"miou": metrics, "step": result.step, "seed": config.train.seed})
+    if this_process()[0] == 0:
+        save_model(folder / "model", model, {"miou": metrics, "step": result.step, "seed": config.train.seed})
     return Finetuned(model, result, subsets)
 
 

@@ -1,5 +1,7 @@
 """Which places a run uses and what happens to them on the way: one small configuration per kind of source, chosen in a recipe."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Int
 from pydantic import Field
 
-from omnifuse.config import Config
+from omnifuse.config import Config, to_dict
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.loading import PlaceDataset, training_batches
 from omnifuse.data.memory import InMemory
@@ -113,6 +115,12 @@ def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers:
     """Open the places of a run as the named sensors saw them."""
     source: PlaceSource = SensorView(data.open(), sensors)
     return InMemory.build(source, workers) if in_memory else source
+
+
+def fingerprint(source: PlaceSource) -> str:
+    """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are."""
+    what = {"size": source.size, "modalities": {k: to_dict(v) for k, v in source.modalities.items()}, "info": source.info}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def transform_of(config: AugmentConfig, modalities: dict[str, Modality]) -> Transform:

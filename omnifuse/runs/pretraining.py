@@ -16,9 +16,10 @@ from omnifuse.evals.retrieval import retrieval
 from omnifuse.evals.subsets import evaluating
 from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, opened, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
+from omnifuse.train.ranks import this_process
 from omnifuse.zoo import save_pretrained
 
 
@@ -66,10 +67,12 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         config.train,
         folder,
         evaluate=lambda trained, step: held_out_retrieval(objective, source, held_out),
+        fingerprint=fingerprint(source),
         resume=resume,
         describe="pretraining",
     )
-    save_pretrained(folder / "pretrained", objective, {"step": result.step, "seed": config.train.seed})
+    if this_process()[0] == 0:
+        save_pretrained(folder / "pretrained", objective, {"step": result.step, "seed": config.train.seed})
     return result
 
 

@@ -60,7 +60,7 @@ def report(folder: Path, source: PlaceSource, finished: Mapping[str, Finetuned],
     )
     content = Report(
         title="omnifuse quickstart",
-        subtitle=f"Synthetic landscape: {len(source)} places of {source.size:g} m, {sensor_label(names)}, {len(source.classes.names)} classes",
+        subtitle=f"{len(source)} synthetic places of {source.size:g} m: {sensor_label(names)}, {len(source.classes.names)} classes",
         seed=facts.seed,
         key_figures=key_figures(finished, names, facts.seed),
         sections=sections,
@@ -145,7 +145,7 @@ def learning_section(facts: Facts, trained: int, held_out: int) -> Section:
     return Section(
         "How it was learned",
         (
-            "Pretraining pulls together what two sensors see of the same ground cell; it has no labels. Dashed lines are what chance gives.",
+            "Pretraining pulls together what two sensors see of the same ground cell; it has no labels. Dashed: what chance gives.",
             "Fine-tuning starts from those encoders, or from random weights, with the labels of "
             f"{round(facts.config['label_fraction'] * trained)} of the {trained} training places.",
         ),

@@ -82,3 +82,23 @@ def test_skips_are_averaged_with_the_attention_seen_finer(aggregation, sizes):
     weight = {"group": fine.repeat_interleave(2, 1), "attention": fine.mean(1, keepdim=True), "mean": 1 / COUNT[PLACE].view(-1, 1, 1, 1)}
     products = torch.split(x * weight[aggregation], COUNT.tolist())
     torch.testing.assert_close(found, torch.stack([product.sum(0) for product in products]))
+
+
+def test_heads_start_by_looking_at_different_times_of_the_year():
+    torch.manual_seed(0)
+    day = torch.arange(0, 450, 5)
+    count = torch.tensor([len(day)])
+    ltae = LTAE(16, dim=128, heads=8, mlp_norm=nn.LayerNorm(16)).eval()
+
+    def focus() -> tuple[Tensor, Tensor]:
+        """Mean day of each head's attention, and its share within 60 days of that head's own day."""
+        _, attention = ltae(torch.zeros(len(day), 16, 1, 1), day, torch.zeros_like(day), count)
+        weight, centers = attention[:, :, 0, 0], torch.linspace(30, 420, 8)
+        near = (day[:, None] - centers).abs() <= 60
+        return (weight * day[:, None]).sum(0), (weight * near).sum(0)
+
+    before = focus()
+    ltae.spread(30, 420)
+    after = focus()
+    assert (after[0].diff() > 0).all() and not (before[0].diff() > 0).all()
+    assert after[1].mean() > 0.5 > before[1].mean()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.data.landscape import climate, highres, optical, radar
 from omnifuse.data.landscape.config import LandscapeConfig
 from omnifuse.data.landscape.covers import CLASSES

@@ -6,7 +6,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.errors import InputError
 from omnifuse.evals.figures.look import EMPTY, INK, MUTED, SERIES, bare, look, new_figure, place_axes, shorten, text_width, tint, write
 from omnifuse.evals.segmentation import SegmentationScores, without_void

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer, Num
 from matplotlib.colors import to_rgb
 
-from omnifuse.data.classes import ClassTable
+from omnifuse.classes import ClassTable
 from omnifuse.evals.figures.look import RIGHT, WRONG
 from omnifuse.modalities import Modality
 
