@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Num
 from torch.utils.data import DataLoader, Dataset
 
 from omnifuse import randomness
+from omnifuse.classes import ClassTable
 from omnifuse.data.place import Place, PlaceSource
 from omnifuse.data.transforms import Transform
 from omnifuse.errors import ConfigError, InputError
@@ -71,11 +72,24 @@ class PlaceDataset(Dataset[Batch]):
 
 
 def read_place(source: PlaceSource, index: int) -> Place:
-    """Return place `index`; a reader's error gains the id of the place."""
+    """Return place `index`; a reader's error gains the id of the place, and so does a label that is no class."""
     try:
-        return source[index]
+        place = source[index]
+        if source.classes is not None and place.target is not None:
+            check_labels(place.target, source.classes)
+        return place
     except (OSError, ValueError) as error:
         raise InputError(f"place {source.info[index]['id']!r} ({index}): {error}") from error
+
+
+def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
+    """Raise `InputError` for a label that is neither a class nor the ignored one: on a GPU it would be an assertion without a name."""
+    wrong = (target != classes.ignore) & ((target < 0) | (target >= len(classes.names)))
+    if wrong.any():
+        raise InputError(
+            f"label {target[wrong].flat[0]} at {int(wrong.sum())} pixels, expected 0..{len(classes.names) - 1} or {classes.ignore} (ignored). "
+            "Try: the class table that these labels were made with."
+        )
 
 
 def training_batches(

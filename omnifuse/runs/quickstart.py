@@ -116,7 +116,7 @@ def prepare(folder: Path, config: QuickstartConfig) -> None:
     """Make the folder ours: refuse a finished or foreign one, go on with an unfinished one of the same configuration."""
     if (folder / "report.html").exists():
         if not config.overwrite:
-            raise ConfigError(f"{folder}: holds a finished quickstart. Try: --overwrite True, or another --folder.")
+            raise ConfigError(f"{folder}: holds a finished quickstart. Try: --overwrite, or another --folder.")
         shutil.rmtree(folder)
     elif folder.exists() and any(folder.iterdir()) and not (folder / "landscape.zarr").exists():
         raise ConfigError(f"{folder}: exists and is no quickstart. Try: another --folder.")
