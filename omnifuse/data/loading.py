@@ -4,6 +4,7 @@ The same places come in the same optimizer steps on any number of processes and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -18,7 +19,8 @@ from omnifuse.classes import ClassTable
 from omnifuse.data.place import Place, PlaceSource
 from omnifuse.data.transforms import Transform
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.frames import Batch
+from omnifuse.frames import Batch, Frames
+from omnifuse.modalities import Modality
 
 Key = tuple[int, int]  # epoch and position in the indices
 
@@ -65,10 +67,19 @@ class PlaceDataset(Dataset[Batch]):
         epoch, position = key
         index = int(self.indices[position])
         place = read_place(self.source, index)
-        batch = place.to_batch(index, randomness.key(self.seed, "draw", epoch, index))
+        batch = all_sensors(place.to_batch(index, randomness.key(self.seed, "draw", epoch, index)), self.source.modalities)
         if self.transform is None:
             return batch
         return self.transform(batch, randomness.torch_generator(self.seed, "transform", epoch, index))
+
+
+def all_sensors(batch: Batch, modalities: dict[str, Modality]) -> Batch:
+    """Give the batch an entry for every sensor of its source, in the source's order: a missing one is a count of zero."""
+    frames = {}
+    for name, modality in modalities.items():
+        side = modality.pixels(batch.size)
+        frames[name] = batch.frames.get(name) or Frames.empty(batch.num_places, (len(modality.bands), side, side))
+    return replace(batch, frames=frames)
 
 
 def read_place(source: PlaceSource, index: int) -> Place:

@@ -91,9 +91,8 @@ def held_out_retrieval(objective: Contrast, source: PlaceSource, places: Int[np.
     with evaluating(objective), torch.no_grad():
         for batch in evaluation_batches(source, places, batch_size):
             for name, (_, place) in objective.embed(batch.to(device)).items():
-                if name in batch.frames:
-                    embedded.setdefault(name, []).append(place.float().cpu())
-                    rows.setdefault(name, []).append(batch.place[batch.frames[name].present])
+                embedded.setdefault(name, []).append(place.float().cpu())
+                rows.setdefault(name, []).append(batch.place[batch.frames[name].present])
     scores = {}
     names = list(embedded)
     for i, a in enumerate(names):
