@@ -1,7 +1,7 @@
 """Contrast across sensors: what two sensors see of the same ground is pulled together, of other ground pushed apart."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -16,7 +16,9 @@ from omnifuse.models.encoder import Encoder
 from omnifuse.models.fusion import cells, resize
 from omnifuse.models.model import Encoders, EncodersConfig
 from omnifuse.nn.norms import PixelNorm
+from omnifuse.nn.symmetry import turn, turn_back
 from omnifuse.objectives.base import LossOutput, Objective
+from omnifuse.randomness import key
 
 
 class Temperature(nn.Module):
@@ -50,6 +52,11 @@ class Projection(nn.Module):
         mixed = torch.stack([resize(project(x), side) for project, x in zip(self.maps, features.maps, strict=True)]).sum(0)
         cells = self.shared(mixed)  # the mean over cells follows the non-linearity: a place is what it is made of
         return unit(self.cell(cells).flatten(2).mT), unit(self.place(cells.mean((2, 3))))
+
+
+def symmetries(draw: Int[Tensor, " b"], names: list[str]) -> dict[str, Int[Tensor, " b"]]:
+    """Choose one of the eight symmetries for each sensor of each place: a function of the place's draw and the sensor alone."""
+    return {name: torch.tensor([key(int(number), "symmetry/" + name) % 8 for number in draw.tolist()], dtype=torch.long) for name in names}
 
 
 def sampled_cells(draw: Int[Tensor, " b"], total: int, most: int) -> Int[Tensor, "b most"]:
@@ -101,11 +108,30 @@ class Contrast(Objective):
 
     def embed(self, batch: Batch) -> dict[str, tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]]:
         """Return the cell and place embeddings of each sensor, for the places that have it."""
-        side = cells(batch.size, self.config.cell_gsd)
-        return {name: self.projections[name](seen, side) for name, seen in self.encoders(batch).items()}
+        return self.project(self.encoders(batch), batch.size)
+
+    def project(self, features: dict[str, Features], size: float) -> dict[str, tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]]:
+        """Return the cell and place embeddings of each sensor from its features."""
+        side = cells(size, self.config.cell_gsd)
+        return {name: self.projections[name](seen, side) for name, seen in features.items()}
+
+    def encode_turned(self, batch: Batch) -> dict[str, Features]:
+        """Encode each sensor of each place under a symmetry of its own, and turn the maps back.
+
+        Else a cell is told by where it lies: padding shows the border to an encoder, the border gives the position, and two
+        sensors that agree on positions solve the contrast without looking at the ground.
+        """
+        features, turned = {}, {}
+        symmetry = {name: which.to(batch.place.device) for name, which in symmetries(batch.draw, list(batch.frames)).items()}
+        for name, seen in batch.frames.items():
+            turned[name] = replace(seen, pixels=turn(seen.pixels, symmetry[name][seen.place]))
+        for name, seen in self.encoders(replace(batch, frames=turned)).items():
+            which = symmetry[name][seen.place] if name in symmetry else seen.place  # no rows where it was never given
+            features[name] = replace(seen, maps=tuple(turn_back(x, which) for x in seen.maps))
+        return features
 
     def forward(self, batch: Batch) -> LossOutput:
-        embedded = self.embed(batch)
+        embedded = self.project(self.encode_turned(batch) if self.training else self.encoders(batch), batch.size)
         side = cells(batch.size, self.config.cell_gsd)
         chosen = sampled_cells(batch.draw, side * side, self.config.num_cells)
         zero = torch.zeros(batch.num_places, dtype=torch.bool)
