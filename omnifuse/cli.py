@@ -13,14 +13,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="omnifuse", description="One self-supervised model for any subset of Earth-observation sensors.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("quickstart", help="landscape, pretraining, fine-tuning, every sensor subset, report", add_help=False)
-    for name, text in (("pretrain", "pretrain encoders without labels"), ("finetune", "fine-tune a model on labels")):
-        sub = commands.add_parser(name, help=text, add_help=False)
-        sub.add_argument("recipe", type=Path, help="a recipe (.py), or the config.json of a run")
     data = commands.add_parser("data", help="make data").add_subparsers(dest="task", required=True, metavar="TASK")
-    landscape = data.add_parser("landscape", help="write the synthetic landscape", add_help=False)
-    landscape.add_argument("out", type=Path, help="folder to write")
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    known, flags = parser.parse_known_args(given)
+    what = {
+        "pretrain": (commands, "pretrain encoders without labels", "RECIPE", "a recipe (.py), or the config.json of a run"),
+        "finetune": (commands, "fine-tune a model on labels", "RECIPE", "a recipe (.py), or the config.json of a run"),
+        "landscape": (data, "write the synthetic landscape", "OUT", "folder to write"),
+    }
+    subs = {}
+    for name, (group, text, argument, meaning) in what.items():
+        more = f"After {argument} come flags; `omnifuse {'data ' if group is data else ''}{name} {argument} --help` lists them."
+        subs[name] = group.add_parser(name, help=text, description=text, epilog=more, add_help=False)
+        subs[name].add_argument("path", metavar=argument, type=Path, nargs="?", help=meaning)
+    known, flags = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    if getattr(known, "path", known) is None:  # `omnifuse pretrain --help`: the flags depend on the recipe that is not there
+        subs[getattr(known, "task", known.command)].print_help()
+        return 0 if {"-h", "--help"} & set(flags) else 2
     try:
         _COMMANDS[known.command](known, flags)
     except OmnifuseError as error:
@@ -41,14 +48,14 @@ def _pretrain(known: argparse.Namespace, flags: list[str]) -> None:
     from omnifuse.runs.pretraining import PretrainConfig, pretrain
     from omnifuse.runs.recipe import read_recipe, with_flags
 
-    pretrain(with_flags(read_recipe(known.recipe, PretrainConfig), flags, f"omnifuse pretrain {known.recipe}"))
+    pretrain(with_flags(read_recipe(known.path, PretrainConfig), flags, f"omnifuse pretrain {known.path}"))
 
 
 def _finetune(known: argparse.Namespace, flags: list[str]) -> None:
     from omnifuse.runs.finetuning import FinetuneConfig, finetune
     from omnifuse.runs.recipe import read_recipe, with_flags
 
-    finetune(with_flags(read_recipe(known.recipe, FinetuneConfig), flags, f"omnifuse finetune {known.recipe}"))
+    finetune(with_flags(read_recipe(known.path, FinetuneConfig), flags, f"omnifuse finetune {known.path}"))
 
 
 def _data(known: argparse.Namespace, flags: list[str]) -> None:
@@ -57,7 +64,7 @@ def _data(known: argparse.Namespace, flags: list[str]) -> None:
     from omnifuse.runs.data import LandscapeCommand, write_landscape
 
     command = tyro.cli(tyro.conf.OmitArgPrefixes[LandscapeCommand], args=flags, prog="omnifuse data landscape OUT")
-    write_landscape(known.out, command)
+    write_landscape(known.path, command)
 
 
 _COMMANDS = {"quickstart": _quickstart, "pretrain": _pretrain, "finetune": _finetune, "data": _data}

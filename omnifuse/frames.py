@@ -131,8 +131,8 @@ class Batch:
         known = {name: next(part.frames[name] for part in parts if name in part.frames) for name in names}
         frames = {}
         for name in names:
-            shape = tuple(known[name].pixels.shape[1:])
-            empty = [Frames.empty(part.num_places, shape, known[name].pixels.device) for part in parts]
+            _, c, h, w = known[name].pixels.shape
+            empty = [Frames.empty(part.num_places, (c, h, w), known[name].pixels.device) for part in parts]
             frames[name] = Frames.cat([part.frames.get(name, absent) for part, absent in zip(parts, empty, strict=True)])
         targets = [part.target for part in parts if part.target is not None]
         if targets and len(targets) != len(parts):

@@ -1,7 +1,8 @@
 """What a sensor's pixels are: bands, ground sampling distance, units, statistics. No torch, no I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from omnifuse.config import Config
 from omnifuse.errors import ConfigError, InputError
@@ -63,10 +64,14 @@ class Modality(Config):
 
 
 _S2_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B11", "B12")
-_S1 = dict(
+_S1 = Modality(
+    name="s1_asc",
+    title="Sentinel-1 ascending",
     bands=("VV", "VH", "VV-VH"),
     gsd=10.0,
     units=("dB", "dB", "dB"),
+    mean=(-10.92, -17.34, 6.42),
+    std=(3.27, 3.20, 3.37),
     wavelengths=(5.55e7, 5.55e7, 5.55e7),
     rgb=(0, 1, 2),
 )
@@ -85,19 +90,13 @@ _CATALOGUE = (
         wavelengths=(492.4, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 1613.7, 2202.4),
         rgb=(2, 1, 0),
     ),
-    Modality(
-        name="s1_asc",
-        title="Sentinel-1 ascending",
-        mean=(-10.92, -17.34, 6.42),
-        std=(3.27, 3.20, 3.37),
-        **_S1,
-    ),
-    Modality(
+    _S1,
+    replace(
+        _S1,
         name="s1_desc",
         title="Sentinel-1 descending",
         mean=(-11.07, -17.45, 6.38),
         std=(3.34, 3.16, 3.37),
-        **_S1,
     ),
     Modality(
         name="spot",
@@ -150,8 +149,6 @@ MODALITIES: dict[str, Modality] = {modality.name: modality for modality in _CATA
 
 def check_names(names: Sequence[str], known: Sequence[str], where: str) -> None:
     """Raise `InputError` for a name in `names` that is not among `known`, naming the nearest one."""
-    from difflib import get_close_matches
-
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, 1)

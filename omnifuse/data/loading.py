@@ -98,8 +98,8 @@ def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
     wrong = (target != classes.ignore) & ((target < 0) | (target >= len(classes.names)))
     if wrong.any():
         raise InputError(
-            f"label {target[wrong].flat[0]} at {int(wrong.sum())} pixels, expected 0..{len(classes.names) - 1} or {classes.ignore} (ignored). "
-            "Try: the class table that these labels were made with."
+            f"label {target[wrong].flat[0]} at {int(wrong.sum())} pixels, expected 0..{len(classes.names) - 1} "
+            f"or {classes.ignore} (ignored). Try: the class table that these labels were made with."
         )
 
 

@@ -133,16 +133,13 @@ class CrossAttention(nn.Module):
         if any(dim % heads for dim in dims):
             raise ConfigError(f"fusion: every width in `dims` {dims} must be a multiple of heads ({heads}).")
         self.gsds, self.dims = gsds, dims
-        self.scales = {name: scales_of(encoder, gsds) for name, encoder in encoders.items()}
+        self.chosen = [  # per scale, which of its maps each sensor contributes, for those that have one
+            {name: chosen for name, encoder in encoders.items() if (chosen := scales_of(encoder, gsds)[level]) is not None}
+            for level in range(len(gsds))
+        ]
         self.project = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    name: nn.Sequential(PixelNorm(encoders[name].dims[chosen]), nn.Conv2d(encoders[name].dims[chosen], dim, 1))
-                    for name, scales in self.scales.items()
-                    if (chosen := scales[level]) is not None
-                }
-            )
-            for level, dim in enumerate(dims)
+            nn.ModuleDict({name: nn.Sequential(PixelNorm(width), nn.Conv2d(width, dim, 1)) for name, width in widths.items()})
+            for widths, dim in zip(({k: encoders[k].dims[i] for k, i in level.items()} for level in self.chosen), dims, strict=True)
         )
         self.sensors = nn.ModuleList(SensorAttention(dim, heads) for dim in dims)
         self.mlp = nn.Sequential(PixelNorm(dims[0]), nn.Conv2d(dims[0], 2 * dims[0], 1), nn.GELU(), nn.Conv2d(2 * dims[0], dims[0], 1))
@@ -152,12 +149,12 @@ class CrossAttention(nn.Module):
         """Fuse the features of a batch of places of `size` metres; a place with no sensor at all gets zeros."""
         num_places = next(iter(features.values())).num_places
         maps = []
-        for level, (gsd, project) in enumerate(zip(self.gsds, self.project, strict=True)):
+        for gsd, chosen, project, attend in zip(self.gsds, self.chosen, self.project, self.sensors, strict=True):
+            assert isinstance(project, nn.ModuleDict)
             side = cells(size, gsd)
-            present = [(name, features[name]) for name in project]
-            tokens = torch.cat([resize(project[name](seen.maps[self.scales[name][level]]), side) for name, seen in present])
-            place = torch.cat([seen.place for _, seen in present])
-            maps.append(self.sensors[level](tokens, place, num_places))
+            tokens = torch.cat([resize(project[name](features[name].maps[index]), side) for name, index in chosen.items()])
+            place = torch.cat([features[name].place for name in chosen])
+            maps.append(attend(tokens, place, num_places))
         coarse = maps[0] + self.mlp(maps[0])
         for block in self.cells:
             coarse = block(coarse, size / coarse.shape[-1])

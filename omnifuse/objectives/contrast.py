@@ -158,7 +158,8 @@ class Contrast(Objective):
         num_places, most = chosen.shape
         metres = torch.stack([chosen // side, chosen % side], -1) * (size / side)
         close = (torch.cdist(metres.float(), metres.float()) < self.config.radius) & ~torch.eye(most, dtype=torch.bool)
-        return torch.block_diag(*close) if num_places else torch.zeros(0, 0, dtype=torch.bool)
+        same = torch.eye(num_places, dtype=torch.bool)[:, None, :, None]
+        return (close[:, :, None] & same).reshape(num_places * most, num_places * most)
 
 
 def pick(

@@ -89,7 +89,7 @@ def test_a_run_goes_on_where_it_was_and_is_held_to_its_data(tmp_path, places):
     half = pretraining(tmp_path, train=training(4), folder=str(tmp_path / "again"))
     asked = 0
 
-    class Interrupted(Exception):
+    class StopReadingError(Exception):
         pass
 
     class Stopping(InMemory):
@@ -97,10 +97,10 @@ def test_a_run_goes_on_where_it_was_and_is_held_to_its_data(tmp_path, places):
             nonlocal asked
             asked += 1
             if asked > 40:
-                raise Interrupted
+                raise StopReadingError
             return super().__getitem__(index)
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopReadingError):
         pretrain(half, Stopping(places, places.places))
     resumed = pretrain(half, places)
     assert resumed.step == whole.step == 4
@@ -189,7 +189,5 @@ def test_the_same_way_is_whole_on_real_data(tmp_path, data, names, split, origin
     pretrain(PretrainConfig(**common, train=training(), folder=str(tmp_path / "pretrain")), source)
     fusion, head = replace(small_fusion(), gsds=(20.0, 10.0), dims=(16, 8)), replace(small_head(), dims=(8,))
     init = str(tmp_path / "pretrain" / "pretrained")
-    tuned = finetune(
-        FinetuneConfig(**common, fusion=fusion, head=head, init=init, train=training(), folder=str(tmp_path / "tune")), source
-    )
+    tuned = finetune(FinetuneConfig(**common, fusion=fusion, head=head, init=init, train=training(), folder=str(tmp_path / "tune")), source)
     assert all(found.matrix.sum() > 0 for subset, found in tuned.subsets.items() if len(subset) == 2)
