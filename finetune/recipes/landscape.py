@@ -1,12 +1,12 @@
 """Segmentation of the embedded landscape with a tenth of its labels, for any subset of S2, S1 and SPOT.
 
-    omnifuse finetune finetune/recipes/landscape.py --init runs/pretrain/landscape/pretrained
+omnifuse finetune finetune/recipes/landscape.py --init runs/pretrain/landscape/pretrained
 """
 
 from omnifuse.data.landscape import LandscapeConfig
 from omnifuse.runs.finetuning import FinetuneConfig
-from omnifuse.runs.landscape import SENSORS, small_encoders, small_fusion, small_head
-from omnifuse.runs.places import AugmentConfig, LandscapeData
+from omnifuse.runs.landscape import SENSORS, finetune_augment, small_encoders, small_fusion, small_head
+from omnifuse.runs.places import LandscapeData
 from omnifuse.train.config import TrainConfig
 
 config = FinetuneConfig(
@@ -14,8 +14,8 @@ config = FinetuneConfig(
     encoders=small_encoders(),
     fusion=small_fusion(),
     head=small_head(),
-    augment=AugmentConfig(most_dates=24, modality_dropout=0.3),
-    train=TrainConfig(steps=300, batch_size=4, learning_rate=3e-3, warmup_steps=20, evaluate_steps=150),
+    augment=finetune_augment(),
+    train=TrainConfig(steps=900, batch_size=8, learning_rate=3e-3, warmup_steps=20, evaluate_steps=300),
     label_fraction=0.1,
     in_memory=True,
     folder="runs/finetune/landscape",

@@ -1,6 +1,6 @@
 """Flood maps from Sentinel-1 and Sentinel-2 before and after (OMBRIA), tested on scenes that were not trained on.
 
-    omnifuse finetune finetune/recipes/ombria.py --data.path FOLDER [--init runs/pretrain/ombria/pretrained]
+omnifuse finetune finetune/recipes/ombria.py --data.path FOLDER [--init runs/pretrain/ombria/pretrained]
 """
 
 from omnifuse.models.fusion import CrossAttentionConfig
@@ -17,7 +17,7 @@ config = FinetuneConfig(
     encoders={"s1": SERIES, "s2": SERIES},
     fusion=CrossAttentionConfig(gsds=(40.0, 20.0, 10.0), dims=(96, 48, 32), heads=4, depth=1),
     head=SegmentationConfig(dims=(48, 32), gsd=10.0),
-    augment=AugmentConfig(modality_dropout=0.3),
+    augment=AugmentConfig(crop=320.0, modality_dropout=0.2),
     train=TrainConfig(steps=300, batch_size=16, learning_rate=3e-3, warmup_steps=20, evaluate_steps=150),
     in_memory=True,
     folder="runs/finetune/ombria",

@@ -18,7 +18,7 @@ config = FinetuneConfig(
     encoders={name: encoders[name] for name in ("s2", "s1_asc")},
     fusion=small_fusion(),
     head=small_head(),
-    augment=AugmentConfig(most_dates=24, modality_dropout=0.3),
+    augment=AugmentConfig(most_dates=24, modality_dropout=0.2),
     train=TrainConfig(steps=150, batch_size=8, learning_rate=3e-3, warmup_steps=20, evaluate_steps=150),
     in_memory=True,
     folder="runs/finetune/worldcereal_patches",

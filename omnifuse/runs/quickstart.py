@@ -21,8 +21,16 @@ from omnifuse.errors import ConfigError
 from omnifuse.frames import Batch
 from omnifuse.objectives.base import Objective
 from omnifuse.runs.finetuning import FinetuneConfig, Finetuned, build_model, finetune
-from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders, small_fusion, small_head
-from omnifuse.runs.places import AugmentConfig, StoreData, training_places
+from omnifuse.runs.landscape import (
+    SENSORS,
+    finetune_augment,
+    pretrain_augment,
+    small_contrast,
+    small_encoders,
+    small_fusion,
+    small_head,
+)
+from omnifuse.runs.places import StoreData, training_places
 from omnifuse.runs.pretraining import PretrainConfig, build_objective, pretrain
 from omnifuse.runs.quickstart_report import Facts, report
 from omnifuse.runs.stages import console, progress_bar
@@ -50,15 +58,15 @@ class QuickstartConfig(Config):
     seed: int = 0
     places: int = 300
     label_fraction: float = 0.1
-    pretrain_steps: int = 240
-    finetune_steps: int = 150
+    pretrain_steps: int = 800
+    finetune_steps: int = 900
     workers: int = 2
     overwrite: bool = False
 
 
 STAGES = 6
 # Name of each fine-tuning, whether it starts from the pretraining, and its modality dropout.
-RUNS = (("pretrained", True, 0.3), ("from scratch", False, 0.3), ("no modality dropout", True, 0.0))
+RUNS = (("pretrained", True, 0.15), ("from scratch", False, 0.15), ("no modality dropout", True, 0.0))
 
 
 def quickstart(config: QuickstartConfig) -> Path:
@@ -130,8 +138,8 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
         data=data,
         encoders=encoders,
         objective=small_contrast(),
-        augment=AugmentConfig(most_dates=16),
-        train=training(config, config.pretrain_steps, batch_size=16),
+        augment=pretrain_augment(),
+        train=training(config, config.pretrain_steps, batch_size=24, learning_rate=4e-3),
         folder=str(folder / "pretrain"),
     )
     runs = {
@@ -140,8 +148,8 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
             encoders=encoders,
             fusion=small_fusion(),
             head=small_head(),
-            augment=AugmentConfig(most_dates=24, modality_dropout=dropout),
-            train=training(config, config.finetune_steps, batch_size=8),
+            augment=finetune_augment(dropout),
+            train=training(config, config.finetune_steps, batch_size=8, learning_rate=3e-3),
             init=str(folder / "pretrain" / "pretrained") if pretrained else "",
             label_fraction=config.label_fraction,
             folder=str(folder / f"finetune-{name.replace(' ', '-')}"),
@@ -151,16 +159,16 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
     return pretraining, runs
 
 
-def training(config: QuickstartConfig, steps: int, batch_size: int) -> TrainConfig:
+def training(config: QuickstartConfig, steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
     """Return how each run is trained."""
     return TrainConfig(
         steps=steps,
         batch_size=batch_size,
-        learning_rate=2e-3,
+        learning_rate=learning_rate,
         warmup_steps=min(20, steps),
         seed=config.seed,
         log_steps=5,
-        save_steps=50,
+        save_steps=100,
         evaluate_steps=max(1, steps // 2),
     )
 

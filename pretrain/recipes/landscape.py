@@ -1,11 +1,11 @@
 """Cross-sensor contrast on the embedded landscape, small.
 
-    omnifuse pretrain pretrain/recipes/landscape.py
+omnifuse pretrain pretrain/recipes/landscape.py
 """
 
 from omnifuse.data.landscape import LandscapeConfig
-from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders
-from omnifuse.runs.places import AugmentConfig, LandscapeData
+from omnifuse.runs.landscape import SENSORS, pretrain_augment, small_contrast, small_encoders
+from omnifuse.runs.places import LandscapeData
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.train.config import TrainConfig
 
@@ -13,8 +13,8 @@ config = PretrainConfig(
     data=LandscapeData(landscape=LandscapeConfig(places=300, size=32, sensors=SENSORS)),
     encoders=small_encoders(),
     objective=small_contrast(),
-    augment=AugmentConfig(most_dates=12),
-    train=TrainConfig(steps=300, batch_size=16, learning_rate=3e-3, warmup_steps=20, evaluate_steps=100),
+    augment=pretrain_augment(),
+    train=TrainConfig(steps=800, batch_size=24, learning_rate=4e-3, warmup_steps=20, evaluate_steps=200),
     in_memory=True,
     folder="runs/pretrain/landscape",
 )

@@ -1,6 +1,6 @@
 """Contrast of Sentinel-1 and Sentinel-2 on OMBRIA, before and after floods, on the folds of whole scenes.
 
-    omnifuse pretrain pretrain/recipes/ombria.py --data.path FOLDER
+omnifuse pretrain pretrain/recipes/ombria.py --data.path FOLDER
 """
 
 from omnifuse.models.utae import UTAEConfig
@@ -16,8 +16,8 @@ config = PretrainConfig(
     data=OmbriaData(path="OMBRIA", tile=64),
     encoders={"s1": SERIES, "s2": SERIES},
     objective=ContrastConfig(cell_gsd=40.0, num_cells=16),
-    augment=AugmentConfig(),
-    train=TrainConfig(steps=300, batch_size=32, learning_rate=3e-3, warmup_steps=20, evaluate_steps=150),
+    augment=AugmentConfig(crop=320.0),
+    train=TrainConfig(steps=200, batch_size=32, learning_rate=3e-3, warmup_steps=20, evaluate_steps=150),
     in_memory=True,
     folder="runs/pretrain/ombria",
 )

@@ -1,6 +1,6 @@
 """Contrast of Sentinel-1 and Sentinel-2 on three WorldCereal sites: every acquisition, real clouds, irregular dates.
 
-    omnifuse pretrain pretrain/recipes/worldcereal_patches.py --data.path FOLDER
+omnifuse pretrain pretrain/recipes/worldcereal_patches.py --data.path FOLDER
 """
 
 from omnifuse.objectives.contrast import ContrastConfig
