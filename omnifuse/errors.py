@@ -29,3 +29,9 @@ class NonFiniteError(OmnifuseError):
     """A loss or a gradient that is not finite; raised before any parameter was changed."""
 
     exit_code = 7
+
+
+class StoppedError(OmnifuseError):
+    """A run that a signal ended early, with its checkpoint written: the same command goes on from there."""
+
+    exit_code = 75

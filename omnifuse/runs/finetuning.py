@@ -19,7 +19,7 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
 from omnifuse.objectives.segmentation import SegmentConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, refuse_stopped, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
@@ -116,6 +116,7 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         resume=resume,
         describe="fine-tuning",
     )
+    refuse_stopped(result)
     model.eval()
     subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
     metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}

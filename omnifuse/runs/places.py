@@ -24,9 +24,11 @@ from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
 from omnifuse.data.store import Store
 from omnifuse.data.transforms import Transform, compose, crop, symmetry
 from omnifuse.dropout import limit_dates, modality_dropout
+from omnifuse.errors import StoppedError
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality
 from omnifuse.train.config import TrainConfig
+from omnifuse.train.loop import TrainResult
 from omnifuse.train.ranks import this_process
 
 
@@ -121,6 +123,12 @@ def fingerprint(source: PlaceSource) -> str:
     """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are."""
     what = {"size": source.size, "modalities": {k: to_dict(v) for k, v in source.modalities.items()}, "info": source.info}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def refuse_stopped(result: TrainResult) -> None:
+    """Raise `StoppedError` for a training that a signal ended early: what follows needs the whole of it."""
+    if result.stopped:
+        raise StoppedError(f"{result.folder}: stopped by a signal at step {result.step}. Try: the same command again, it goes on there.")
 
 
 def transform_of(config: AugmentConfig, modalities: dict[str, Modality]) -> Transform:

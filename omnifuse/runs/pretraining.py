@@ -16,7 +16,7 @@ from omnifuse.evals.retrieval import retrieval
 from omnifuse.evals.subsets import evaluating
 from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, refuse_stopped, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
@@ -71,6 +71,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         resume=resume,
         describe="pretraining",
     )
+    refuse_stopped(result)
     if this_process()[0] == 0:
         save_pretrained(folder / "pretrained", objective, {"step": result.step, "seed": config.train.seed})
     return result

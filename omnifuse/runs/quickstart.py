@@ -88,17 +88,12 @@ def quickstart(config: QuickstartConfig) -> Path:
     pretraining, runs = plan(config, folder)
 
     stage(2, "pretraining", f"no labels, {pretraining.train.steps} updates of {pretraining.train.batch_size} places")
-    stopped = pretrain(pretraining, source).stopped
+    pretrain(pretraining, source)
     finished: dict[str, Finetuned] = {}
     for number, (name, run) in enumerate(runs.items(), 3):
-        if stopped:
-            break
         labelled = round(run.label_fraction * 0.8 * places)
         stage(number, f"fine-tuning, {name}", f"labels of {labelled} places, {run.train.steps} updates, then every subset of sensors")
         finished[name] = finetune(run, source)
-        stopped = finished[name].training.stopped
-    if stopped:
-        raise ConfigError(f"{folder}: stopped by a signal. Try: the same command again, it goes on where it was.")
 
     stage(6, "report", str(folder / "report.html"))
     shutil.copytree(folder / "finetune-pretrained" / "model", folder / "model", dirs_exist_ok=True)

@@ -1,6 +1,7 @@
 """The main job end to end, as small as it gets: every step is the real one."""
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import omnifuse
 from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.memory import InMemory
+from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import Subset
 from omnifuse.data.subset import split as places_of
-from omnifuse.errors import CheckpointError, ConfigError, InputError
+from omnifuse.errors import CheckpointError, ConfigError, InputError, StoppedError
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
 from omnifuse.runs.landscape import small_encoders, small_fusion, small_head
@@ -110,6 +112,24 @@ def test_a_run_goes_on_where_it_was_and_is_held_to_its_data(tmp_path, places):
     other = InMemory.build(Landscape(replace(DATA, places=26)))
     with pytest.raises(ConfigError, match="fingerprint"):
         pretrain(replace(half, train=replace(half.train, steps=4)), other)
+
+
+def test_a_signal_ends_a_run_whose_leftovers_are_not_taken_for_results(tmp_path, places):
+    class Signalling(InMemory):
+        def __getitem__(self, index):
+            signal.raise_signal(signal.SIGTERM)
+            return super().__getitem__(index)
+
+    config = pretraining(tmp_path, train=training(4))
+    modalities = with_statistics(places.modalities, band_statistics(places, np.arange(20)))
+    signalling = Signalling(places, places.places)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("omnifuse.runs.pretraining.band_statistics", lambda *_: {k: (m.mean, m.std) for k, m in modalities.items()})
+        with pytest.raises(StoppedError, match="stopped by a signal at step 1"):
+            pretrain(config, signalling)
+    assert not (tmp_path / "pretrain" / "pretrained").exists()
+    assert pretrain(config, places).step == 4
+    assert (tmp_path / "pretrain" / "pretrained" / "model.safetensors").exists()
 
 
 def test_what_does_not_fit_is_named(tmp_path, places):
