@@ -16,6 +16,7 @@ import numpy as np
 
 from omnifuse.data.memory import InMemory
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
+from omnifuse.runs.places import OmbriaData, WorldCerealPatchesData
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
 from omnifuse.runs.recipe import read_recipe
 
@@ -30,9 +31,10 @@ def main() -> None:
     flags = parser.parse_args()
     before = read_recipe(ROOT / f"pretrain/recipes/{flags.dataset}.py", PretrainConfig)
     after = read_recipe(ROOT / f"finetune/recipes/{flags.dataset}.py", FinetuneConfig)
+    assert isinstance(before.data, OmbriaData | WorldCerealPatchesData)
     data = replace(before.data, path=str(flags.folder))
     source = InMemory(data.open())
-    folds = sorted({row["fold"] for row in source.info})
+    folds = sorted({int(row["fold"]) for row in source.info})
     scores: dict[tuple[str, str], list[list[float]]] = {}
     for fold in folds:
         split = replace(before.split, train=tuple(other for other in folds if other != fold), test=(fold,))
@@ -47,9 +49,9 @@ def main() -> None:
                         row = [found.scores.miou, found.scores.iou[-1].item()]
                         scores.setdefault((name, "+".join(subset)), []).append(row)
                         print(f"fold {fold}, {name}, {'+'.join(subset)}: mIoU {row[0]:.3f}, last class {row[1]:.3f}", flush=True)
-    for (name, subset), rows in scores.items():
+    for (name, sensors), rows in scores.items():
         (miou, last), (spread, last_spread) = np.nanmean(rows, 0), np.nanstd(rows, 0)
-        print(f"{name:14} {subset:12} mIoU {miou:.3f} ± {spread:.3f}   last class {last:.3f} ± {last_spread:.3f}   ({len(rows)} folds)")
+        print(f"{name:14} {sensors:12} mIoU {miou:.3f} ± {spread:.3f}   last class {last:.3f} ± {last_spread:.3f}   ({len(rows)} folds)")
 
 
 if __name__ == "__main__":
