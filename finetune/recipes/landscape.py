@@ -15,7 +15,7 @@ config = FinetuneConfig(
     fusion=small_fusion(),
     head=small_head(),
     augment=finetune_augment(),
-    train=TrainConfig(steps=900, batch_size=8, learning_rate=3e-3, warmup_steps=20, evaluate_steps=300),
+    train=TrainConfig(steps=900, batch_size=8, learning_rate=1.5e-3, warmup_steps=20, evaluate_steps=300),
     label_fraction=0.1,
     in_memory=True,
     folder="runs/finetune/landscape",

@@ -144,7 +144,7 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
             fusion=small_fusion(),
             head=small_head(),
             augment=finetune_augment(dropout),
-            train=training(config, config.finetune_steps, batch_size=8, learning_rate=3e-3),
+            train=training(config, config.finetune_steps, batch_size=8, learning_rate=1.5e-3),
             init=str(folder / "pretrain" / "pretrained") if pretrained else "",
             label_fraction=config.label_fraction,
             folder=str(folder / f"finetune-{name.replace(' ', '-')}"),
