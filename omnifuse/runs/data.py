@@ -17,12 +17,12 @@ class LandscapeCommand(Config):
 
     Attributes:
         landscape: What it is.
-        layout: `store` is the project's own; `pastis` is that of PASTIS-R and PASTIS-HD, for testing readers.
+        native: Write in the published layout of this data set, for testing readers, instead of the project's own store.
         workers: Processes that make places; 0 makes them in this one.
     """
 
     landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
-    layout: Literal["store", "pastis"] = "store"
+    native: Literal["none", "pastis-hd"] = "none"
     workers: int = 2
 
 
@@ -30,7 +30,7 @@ def write_landscape(out: Path, command: LandscapeCommand) -> None:
     """Write the landscape to `out`, whole or not at all."""
     source = Landscape(command.landscape)
     with progress_bar("landscape") as progress:
-        if command.layout == "store":
-            write_store(source, out, workers=command.workers, progress=progress)
+        if command.native == "pastis-hd":
+            write_pastis(source, out, [name for name in command.landscape.sensors if name in ("s2", "s1_asc", "spot")])
         else:
-            write_pastis(source, out)
+            write_store(source, out, workers=command.workers, progress=progress)

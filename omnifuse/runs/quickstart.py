@@ -134,7 +134,7 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
         encoders=encoders,
         objective=small_contrast(),
         augment=pretrain_augment(),
-        train=training(config, config.pretrain_steps, batch_size=24, learning_rate=4e-3),
+        train=training(config, config.pretrain_steps, batch_size=24, learning_rate=4e-3, evaluations=4),
         folder=str(folder / "pretrain"),
     )
     runs = {
@@ -144,7 +144,7 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
             fusion=small_fusion(),
             head=small_head(),
             augment=finetune_augment(dropout),
-            train=training(config, config.finetune_steps, batch_size=8, learning_rate=1.5e-3),
+            train=training(config, config.finetune_steps, batch_size=8, learning_rate=1.5e-3, evaluations=2),
             init=str(folder / "pretrain" / "pretrained") if pretrained else "",
             label_fraction=config.label_fraction,
             folder=str(folder / f"finetune-{name.replace(' ', '-')}"),
@@ -154,7 +154,7 @@ def plan(config: QuickstartConfig, folder: Path) -> tuple[PretrainConfig, dict[s
     return pretraining, runs
 
 
-def training(config: QuickstartConfig, steps: int, batch_size: int, learning_rate: float) -> TrainConfig:
+def training(config: QuickstartConfig, steps: int, batch_size: int, learning_rate: float, evaluations: int) -> TrainConfig:
     """Return how each run is trained."""
     return TrainConfig(
         steps=steps,
@@ -164,7 +164,7 @@ def training(config: QuickstartConfig, steps: int, batch_size: int, learning_rat
         seed=config.seed,
         log_steps=5,
         save_steps=100,
-        evaluate_steps=max(1, steps // 2),
+        evaluate_steps=max(1, steps // evaluations),
     )
 
 

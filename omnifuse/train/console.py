@@ -1,11 +1,14 @@
 """What a run shows: a bar on a terminal, a line now and then in a file."""
 
+import math
 import time
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+PAUSE = 10.0  # seconds between lines of training where there is no terminal
 
 
 def duration(seconds: float) -> str:
@@ -42,6 +45,7 @@ class Display:
         self.pace = Pace()
         self.console = Console(soft_wrap=True, highlight=False)
         self.progress: Progress | None = None
+        self.printed = -math.inf
         if self.console.is_terminal:
             columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
             self.progress = Progress(*columns, console=self.console, transient=False)
@@ -70,7 +74,8 @@ class Display:
             text += f"  eta {duration((self.steps - step) * self.pace.seconds)}"
         if self.progress and "loss" in row:
             self.progress.update(self.task, text=text)
-        else:
+        elif "loss" not in row or step == self.steps or time.monotonic() - self.printed > PAUSE:
+            self.printed = time.monotonic()
             self.console.print(f"{self.title} {step}/{self.steps}  {text}", markup=False)
 
     @staticmethod

@@ -27,7 +27,15 @@ from omnifuse.evals.figures import (
     sensor_label,
 )
 from omnifuse.evals.figures.curves import running_median
-from omnifuse.evals.figures.pixels import error_picture, label_picture, nearest_dates, occurring, stretch_limits, to_picture
+from omnifuse.evals.figures.pixels import (
+    error_picture,
+    label_picture,
+    nearest_dates,
+    occurring,
+    stretch_limits,
+    to_picture,
+    with_something_to_see,
+)
 from omnifuse.modalities import MODALITIES, Modality
 
 SIZE = 160.0
@@ -291,3 +299,13 @@ def test_the_same_picture_is_the_same_file_and_nothing_global_changes(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert dict(matplotlib.rcParams) == before
     assert "Software" not in Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())).info
+
+
+def test_a_date_of_nothing_but_cloud_is_passed_over():
+    pixels = np.random.default_rng(0).integers(300, 1500, (5, 10, 8, 8)).astype(np.int16)
+    pixels[[1, 3]] = 9000
+    pixels[4, :, :4] = 9000  # half a cloud still shows the other half
+    series = Series(pixels, np.arange(5))
+    assert with_something_to_see(series, MODALITIES["s2"]).tolist() == [0, 2, 4]
+    alone = Series(pixels[[1]], np.arange(1))
+    assert with_something_to_see(alone, MODALITIES["s2"]).tolist() == [0]

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ def write_pastis(source: PlaceSource, folder: Path, sensors: Sequence[str] = ("s
     """Write all places of a landscape and return their ids.
 
     Writes `DATA_S2`, `DATA_S1A`, `DATA_SPOT`, `ANNOTATIONS`, `metadata.geojson` and `NORM_<sensor>_patch.json` as the data sets
-    have them; classes become those of PASTIS (`TO_PASTIS`). The high-resolution image needs rasterio and is left out without it.
+    have them; classes become those of PASTIS (`TO_PASTIS`). The high-resolution image needs rasterio.
     """
+    if "spot" in sensors and find_spec("rasterio") is None:
+        raise InputError("write_pastis: SPOT images are GeoTIFFs. Try: pip install -e '.[geo]', or leave `spot` out.")
     for name in sensors:
         if name not in (*NAMES, "spot") or name not in source.modalities:
             raise InputError(f"write_pastis: sensor {name!r} is not among s2, s1_asc, spot of the source. Try: `sensors=('s2',)`.")
@@ -87,11 +90,9 @@ def annotation(place: Place) -> UInt8[np.ndarray, "3 h w"]:
 
 
 def write_spot(place: Place, path: Path) -> None:
-    """Write the high-resolution image as a GeoTIFF, if rasterio is there."""
-    try:
-        import rasterio
-    except ImportError:
-        return
+    """Write the high-resolution image as a GeoTIFF."""
+    import rasterio
+
     pixels = place.series["spot"].pixels[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     x, y = lambert93(float(place.info["longitude"]), float(place.info["latitude"]))

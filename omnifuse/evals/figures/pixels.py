@@ -7,6 +7,7 @@ from jaxtyping import Float, Int, Integer, Num
 from matplotlib.colors import to_rgb
 
 from omnifuse.classes import ClassTable
+from omnifuse.data.place import Series
 from omnifuse.evals.figures.look import RIGHT, WRONG
 from omnifuse.modalities import Modality
 
@@ -50,6 +51,14 @@ def to_picture(image: Num[np.ndarray, "c h w"], bands: Sequence[int], limits: Fl
 def nearest_dates(day: Int[np.ndarray, " t"], targets: Float[np.ndarray, " n"]) -> list[int]:
     """Return the frame nearest to each target day, ascending and without repetition."""
     return sorted({int(np.argmin(np.abs(day - target))) for target in targets})
+
+
+def with_something_to_see(series: Series, modality: Modality) -> Int[np.ndarray, " n"]:
+    """Return the frames that are not almost wholly (90 %) white under the common stretch, as full cloud cover is; all if all are."""
+    limits = stretch_limits(series.pixels, modality)
+    white = [(to_picture(image, modality.rgb, limits).min(-1) >= 1).mean() for image in series.pixels]
+    seen = np.flatnonzero(np.array(white) < 0.9)
+    return seen if len(seen) else np.arange(len(white))
 
 
 def label_picture(labels: Integer[np.ndarray, "h w"], classes: ClassTable) -> Float[np.ndarray, "h w 3"]:

@@ -39,6 +39,7 @@ from omnifuse.evals.figures.pixels import (
     occurring,
     stretch_limits,
     to_picture,
+    with_something_to_see,
 )
 from omnifuse.modalities import Modality
 
@@ -75,8 +76,9 @@ def draw_place(
 ) -> Figure:
     """Draw one place.
 
-    A series is shown at dates near `num_dates` days spread evenly over all series, cloudy or not, with one stretch for
-    all its dates; a sensor that is missing here is said to be missing. Only classes that occur stand in the legend.
+    A series is shown at dates near `num_dates` days spread evenly over all series, with one stretch for all its dates; a date
+    of nothing but cloud is passed over for its neighbor. A sensor that is missing here is said to be missing. Only classes that
+    occur stand in the legend.
 
     Args:
         place: What was seen.
@@ -104,7 +106,9 @@ def draw_place(
         elif modality.per_place:
             parts.append(_line(place.series[name], modality))
         elif modality.series:
-            parts.append(_strip(place.series[name], modality, nearest_dates(place.series[name].day, targets), max(1, num_dates)))
+            seen = with_something_to_see(place.series[name], modality)
+            chosen = [int(seen[index]) for index in nearest_dates(place.series[name].day[seen], targets)]
+            parts.append(_strip(place.series[name], modality, chosen, max(1, num_dates)))
         else:
             singles.append(_single(place.series[name], modality))
     if singles or place.target is not None or predictions:
