@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("dataset", choices=("ombria", "worldcereal_patches"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folds", type=int, nargs="*", default=[], help="folds to hold out in turn; all if none is named")
     flags = parser.parse_args()
     before = read_recipe(ROOT / f"pretrain/recipes/{flags.dataset}.py", PretrainConfig)
     after = read_recipe(ROOT / f"finetune/recipes/{flags.dataset}.py", FinetuneConfig)
@@ -36,7 +37,7 @@ def main() -> None:
     source = InMemory(data.open())
     folds = sorted({int(row["fold"]) for row in source.info})
     scores: dict[tuple[str, str], list[list[float]]] = {}
-    for fold in folds:
+    for fold in flags.folds or folds:
         split = replace(before.split, train=tuple(other for other in folds if other != fold), test=(fold,))
         with TemporaryDirectory() as work:
             train = replace(before.train, seed=flags.seed, save_steps=0, evaluate_steps=0)
