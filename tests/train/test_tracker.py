@@ -77,6 +77,7 @@ def test_a_start_that_fails_falls_back_to_offline_then_to_nothing(
     monkeypatch.setattr(fake, "init", init, raising=False)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     tracker = Tracker(tmp_path, "project", {})
     tracker.write({"step": 1, "loss": 1.0})
     tracker.close()

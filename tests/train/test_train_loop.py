@@ -216,7 +216,14 @@ def test_the_log_forgets_what_a_lost_stretch_wrote(tmp_path: Path) -> None:
     assert steps == list(range(1, 21))
 
 
-def test_a_run_is_told_on_lines_when_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_told_on_lines_when_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "quiet", describe="pretraining")
+    lines = capsys.readouterr().out.splitlines()
+    evaluations = [line for line in lines if "score" in line]
+    assert len(evaluations) == 4 and len(lines) == 6  # every evaluation; of a training that is over within seconds, start and end
+    monkeypatch.setattr("omnifuse.train.console.PAUSE", -1.0)
     run(tmp_path, describe="pretraining")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 24
