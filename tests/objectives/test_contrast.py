@@ -12,7 +12,7 @@ from omnifuse.frames import Batch
 from omnifuse.losses import info_nce
 from omnifuse.models.model import EncodersConfig
 from omnifuse.models.utae import UTAEConfig
-from omnifuse.objectives.contrast import Contrast, ContrastConfig, Temperature, sampled_cells
+from omnifuse.objectives.contrast import Contrast, ContrastConfig, Temperature, sampled_cells, symmetries
 
 
 def contrast(**changes: float) -> Contrast:
@@ -113,3 +113,23 @@ def test_one_sensor_alone_cannot_be_contrasted():
     only = EncodersConfig(modalities={"s2": SENSORS["s2"]}, encoders={"s2": sensors().encoders["s2"]})
     with pytest.raises(ConfigError, match="two sensors"):
         ContrastConfig().build(only)
+
+
+def test_turning_and_turning_back_changes_nothing_for_an_encoder_that_looks_at_single_pixels():
+    torch.manual_seed(0)
+    pointwise = UTAEConfig(widths=(8,), kernel=1, heads=4, dim=16)
+    pair = {name: SENSORS[name] for name in ("s2", "s1_asc")}
+    objective = ContrastConfig(dim=8, hidden=16).build(EncodersConfig(modalities=pair, encoders=dict.fromkeys(pair, pointwise))).eval()
+    batch = places(seed=3, s2=(2, 0, 3, 1), s1_asc=(1, 2, 0, 2))
+    straight, turned = objective.encoders(batch), objective.encode_turned(batch)
+    for name in pair:
+        torch.testing.assert_close(turned[name].maps, straight[name].maps, atol=1e-5, rtol=1e-5)
+        assert torch.equal(turned[name].place, straight[name].place)
+
+
+def test_each_sensor_is_turned_its_own_way_and_by_the_draw_alone():
+    draw = torch.arange(400)
+    which = symmetries(draw, ["s2", "s1_asc"])
+    assert set(which["s2"].tolist()) == set(range(8))
+    assert (which["s2"] == which["s1_asc"]).float().mean() < 0.2  # 1/8 by chance
+    assert torch.equal(symmetries(draw[50:60], ["s1_asc"])["s1_asc"], which["s1_asc"][50:60])
