@@ -19,7 +19,7 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
 from omnifuse.objectives.segmentation import SegmentConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
@@ -119,9 +119,11 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     refuse_stopped(result)
     model.eval()
     subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
-    metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
+    keep_config(folder, config)
     if this_process()[0] == 0:
-        save_model(folder / "model", model, {"miou": metrics, "step": result.step, "seed": config.train.seed})
+        metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
+        facts: dict[str, JsonValue] = {"data": config.data.kind, "labeled places": len(labelled), "pretrained": bool(config.init)}
+        save_model(folder / "model", model, {**facts, "steps": result.step, "seed": config.train.seed, "miou": metrics})
     return Finetuned(model, result, subsets)
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int
 from pydantic import Field
 
-from omnifuse.config import Config, to_dict
+from omnifuse.config import Config, to_dict, write_json
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.loading import PlaceDataset, training_batches
 from omnifuse.data.memory import InMemory
@@ -123,6 +123,13 @@ def fingerprint(source: PlaceSource) -> str:
     """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are."""
     what = {"size": source.size, "modalities": {k: to_dict(v) for k, v in source.modalities.items()}, "info": source.info}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def keep_config(folder: Path, config: Config) -> None:
+    """Write a run's configuration beside it, so that `config.json` can be given in place of the recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if this_process()[0] == 0:
+        write_json(folder / "config.json", to_dict(config))
 
 
 def refuse_stopped(result: TrainResult) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int
+from pydantic import JsonValue
 
 from omnifuse.config import Config
 from omnifuse.data.loading import evaluation_batches
@@ -16,7 +17,7 @@ from omnifuse.evals.retrieval import retrieval
 from omnifuse.evals.subsets import evaluating
 from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
@@ -72,8 +73,10 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         describe="pretraining",
     )
     refuse_stopped(result)
+    keep_config(folder, config)
     if this_process()[0] == 0:
-        save_pretrained(folder / "pretrained", objective, {"step": result.step, "seed": config.train.seed})
+        facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "steps": result.step, "seed": config.train.seed}
+        save_pretrained(folder / "pretrained", objective, facts)
     return result
 
 

@@ -23,6 +23,7 @@ from omnifuse.runs.landscape import small_encoders, small_fusion, small_head
 from omnifuse.runs.places import AugmentConfig, LandscapeData, OmbriaData, SplitConfig, WorldCerealPatchesData, opened
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
 from omnifuse.runs.quickstart import QuickstartConfig, quickstart
+from omnifuse.runs.recipe import read_recipe
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.log import read_log
 
@@ -74,6 +75,7 @@ def test_pretraining_hands_its_encoders_and_statistics_to_fine_tuning(tmp_path, 
         torch.testing.assert_close(value, pretrained[name], atol=0, rtol=0)
     scratch = finetune(replace(start, init="", folder=str(tmp_path / "scratch")), places)
     assert any(not torch.equal(value, pretrained[name]) for name, value in scratch.model.encoders.state_dict().items())
+    assert read_recipe(tmp_path / "finetune" / "config.json", FinetuneConfig) == start
     assert len(tuned.subsets) == 7 and all(len(found.matrices) == 5 for found in tuned.subsets.values())
 
 
