@@ -1,6 +1,6 @@
 """Does the contrast look at the ground, or at where a cell lies in the image?
 
-    python benchmarks/position.py [--steps 300]
+    python benchmarks/position.py [--steps 200]
 
 Trains the small landscape encoders twice on whole places: with zero padding and all sensors the same way up, and as shipped, with
 reflected borders and each sensor of a place turned its own way. Then looks, for each cell of a held-out place as Sentinel-2 saw it,
@@ -32,7 +32,7 @@ from omnifuse.train.loop import train
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     steps = parser.parse_args().steps
     data = LandscapeConfig(places=300, size=32, sensors=SENSORS)
     source = InMemory.build(Landscape(data), workers=2)
