@@ -74,7 +74,7 @@ def quickstart(config: QuickstartConfig) -> Path:
     began = time.monotonic()
     folder = Path(config.folder)
     prepare(folder, config)
-    places = config.places if not config.minutes else max(60, min(config.places, round(30 * config.minutes)))
+    places = min(config.places, max(60, round(30 * config.minutes))) if config.minutes else config.places
     stage(1, "landscape", f"{places} places of 320 m, seed {config.seed}")
     store = folder / "landscape.zarr"
     if not store.exists():

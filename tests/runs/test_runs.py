@@ -182,6 +182,18 @@ def test_the_quickstart_writes_its_report_and_can_be_repeated(tmp_path, capsys):
         quickstart(replace(config, seed=1))
 
 
+@pytest.mark.slow
+def test_minutes_scale_the_work_once_and_write_it_down(tmp_path, capsys):
+    config = QuickstartConfig(folder=str(tmp_path), places=25, minutes=0.5, label_fraction=0.25, workers=0)
+    quickstart(config)
+    assert "the default work ×" in capsys.readouterr().out
+    settled = json.loads((tmp_path / "quickstart.json").read_text(encoding="utf-8"))["settled"]
+    assert 10 <= settled["pretrain_steps"] < config.pretrain_steps and 10 <= settled["finetune_steps"] < config.finetune_steps
+    (tmp_path / "report.html").unlink()
+    quickstart(config)  # goes on with the work that was written down, however fast the machine is now
+    assert "the default work ×" not in capsys.readouterr().out
+
+
 def test_a_foreign_folder_is_not_touched(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     assert main(["quickstart", "--folder", str(tmp_path), "--overwrite"]) == 4
