@@ -285,7 +285,7 @@ def test_pretrained_encoders_refuse_another_architecture_or_product(tmp_path, ca
 
 def test_the_folder_does_not_point_to_the_weights_that_a_training_started_from(tmp_path):
     model = fusion_model()
-    spot = replace(SENSORS.encoders["spot"], tokens_from="image", weights="/home/someone/vit.safetensors")
+    spot = replace(SENSORS.encoders["spot"], tokens_from="image", weights="somewhere/vit.safetensors")
     config = replace(SENSORS, encoders=SENSORS.encoders | {"spot": spot})
     cleaned = folders.without_paths(config).encoders["spot"]
     assert cleaned == replace(spot, weights="")

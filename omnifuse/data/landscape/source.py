@@ -130,7 +130,6 @@ _STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 def statistics(name: str, hr: int) -> Modality:
     """Return the catalogue's modality with the landscape's own statistics and ground sampling distance."""
     modality = MODALITIES[name]
-    if name == "spot":
-        modality = replace(modality, gsd=10 / hr)
+    modality = replace(modality, gsd={"spot": 10 / hr}.get(name, modality.gsd))
     mean, std = _STATISTICS[name]
     return replace(modality, mean=mean, std=std)
