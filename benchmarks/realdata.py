@@ -4,7 +4,7 @@
     python benchmarks/realdata.py worldcereal_patches FOLDER
 
 Prints mIoU, and for OMBRIA the IoU of flood, as mean and standard deviation over the held-out folds (whole scenes, or sites);
-the recipes' settings as they are, nothing tuned on these data. About 25 and 10 minutes on two CPU cores.
+the recipes' settings as they are, nothing tuned on these data.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         source: The places of `config.data`, where they were opened already.
         resume: Whether a run that was stopped goes on.
     """
-    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers) if source is None else source
+    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers, source)
     folder = Path(config.folder)
     pool = split(source.info, config.split.key, config.split.train)
     labelled = label_fraction(pool, config.label_fraction, config.train.seed)

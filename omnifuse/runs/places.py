@@ -113,10 +113,12 @@ class AugmentConfig(Config):
     crop: float = 0.0
 
 
-def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers: int) -> PlaceSource:
-    """Open the places of a run as the named sensors saw them."""
-    source: PlaceSource = SensorView(data.open(), sensors)
-    return InMemory.build(source, workers) if in_memory else source
+def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers: int, source: PlaceSource | None = None) -> PlaceSource:
+    """Return the places of a run as the named sensors saw them: those of `source`, where they were opened already."""
+    if source is not None:
+        return SensorView(source, sensors)
+    view = SensorView(data.open(), sensors)
+    return InMemory.build(view, workers) if in_memory else view
 
 
 def fingerprint(source: PlaceSource) -> str:

@@ -57,7 +57,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         source: The places of `config.data`, where they were opened already.
         resume: Whether a run that was stopped goes on.
     """
-    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers) if source is None else source
+    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers, source)
     folder = Path(config.folder)
     places = split(source.info, config.split.key, config.split.train)
     held_out = split(source.info, config.split.key, config.split.test)

@@ -88,6 +88,11 @@ def test_a_fine_tuned_folder_maps_what_the_model_maps(tmp_path, places):
     assert (found.labels == expected).all()
 
 
+def test_a_run_reads_only_the_sensors_that_it_has_encoders_for(tmp_path, places):
+    two = {name: small_encoders()[name] for name in ("s2", "spot")}
+    assert set(finetune(finetuning(tmp_path, encoders=two), places).subsets) == {("s2",), ("spot",), ("s2", "spot")}
+
+
 def test_a_run_goes_on_where_it_was_and_is_held_to_its_data(tmp_path, places):
     whole = pretrain(pretraining(tmp_path, train=training(4)), places)
     half = pretraining(tmp_path, train=training(4), folder=str(tmp_path / "again"))
