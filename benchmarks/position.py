@@ -23,8 +23,9 @@ from omnifuse.data.subset import split
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.objectives.contrast import Contrast
 from omnifuse.runs.landscape import SENSORS, small_encoders
-from omnifuse.runs.places import AugmentConfig, LandscapeData, training_places
+from omnifuse.runs.places import AugmentConfig, training_places
 from omnifuse.runs.pretraining import PretrainConfig, build_objective
+from omnifuse.runs.sources import LandscapeData
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.log import read_log
 from omnifuse.train.loop import train

@@ -16,9 +16,9 @@ import numpy as np
 
 from omnifuse.data.memory import InMemory
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
-from omnifuse.runs.places import OmbriaData, WorldCerealPatchesData
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
 from omnifuse.runs.recipe import read_recipe
+from omnifuse.runs.sources import OmbriaData, WorldCerealPatchesData
 
 ROOT = Path(__file__).parents[1]
 

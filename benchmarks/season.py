@@ -17,7 +17,8 @@ from omnifuse.data.memory import InMemory
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
 from omnifuse.runs.landscape import small_encoders, small_fusion, small_head
-from omnifuse.runs.places import AugmentConfig, LandscapeData
+from omnifuse.runs.places import AugmentConfig
+from omnifuse.runs.sources import LandscapeData
 from omnifuse.train.config import TrainConfig
 
 

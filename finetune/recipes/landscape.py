@@ -6,7 +6,7 @@ omnifuse finetune finetune/recipes/landscape.py --init runs/pretrain/landscape/p
 from omnifuse.data.landscape import LandscapeConfig
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import SENSORS, finetune_augment, small_encoders, small_fusion, small_head
-from omnifuse.runs.places import LandscapeData
+from omnifuse.runs.sources import LandscapeData
 from omnifuse.train.config import TrainConfig
 
 config = FinetuneConfig(

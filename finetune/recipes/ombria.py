@@ -7,7 +7,8 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.runs.finetuning import FinetuneConfig
-from omnifuse.runs.places import AugmentConfig, OmbriaData
+from omnifuse.runs.places import AugmentConfig
+from omnifuse.runs.sources import OmbriaData
 from omnifuse.train.config import TrainConfig
 
 SERIES = UTAEConfig(widths=(16, 32, 64), heads=8, dim=128, padding="zeros", origin=0, season=(0, 0))

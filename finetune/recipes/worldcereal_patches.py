@@ -7,7 +7,8 @@ Three sites allow no claim of accuracy; the recipe shows that the way is whole o
 
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import small_encoders, small_fusion, small_head
-from omnifuse.runs.places import AugmentConfig, SplitConfig, WorldCerealPatchesData
+from omnifuse.runs.places import AugmentConfig, SplitConfig
+from omnifuse.runs.sources import WorldCerealPatchesData
 from omnifuse.train.config import TrainConfig
 
 encoders = small_encoders()

@@ -19,6 +19,7 @@ class InMemory:
         self.classes = source.classes
         self.size = source.size
         self.info = source.info
+        self.provenance = source.provenance
         self.places = list(read_places(source, range(len(source)))) if places is None else places
 
     @classmethod

@@ -34,7 +34,8 @@ class Place:
         series: By modality name.
         size: Side of the square in metres.
         target: Class ids over the square; None without labels.
-        info: Metadata as plain JSON types (id, fold, region, longitude, latitude, ...).
+        info: Metadata as plain JSON types: `id` always; where known `fold`, `region`, `tile`, `longitude` and `latitude` (WGS 84,
+            centre of the square), and `crs` with `left` and `top` (upper left corner in it, metres; north is up).
     """
 
     series: dict[str, Series]
@@ -92,7 +93,8 @@ class PlaceSource(Protocol):
         modalities: What each place may have been seen by, as stored here (bands, gsd, statistics).
         classes: Class table of the labels; None where there are none.
         size: Side of every place in metres.
-        info: Metadata of every place in order, as plain JSON types; `id` always, `fold`, `region`, ... where known.
+        info: Metadata of every place in order, as `Place.info`.
+        provenance: Where the data come from: `source`, `licence`, `citation`, and the options they were read with.
     """
 
     @property
@@ -106,6 +108,9 @@ class PlaceSource(Protocol):
 
     @property
     def info(self) -> list[dict[str, str | int | float]]: ...
+
+    @property
+    def provenance(self) -> dict[str, str]: ...
 
     def __len__(self) -> int: ...
 

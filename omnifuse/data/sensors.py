@@ -19,6 +19,7 @@ class SensorView:
         self.classes = source.classes
         self.size = source.size
         self.info = source.info
+        self.provenance = source.provenance
 
     def __len__(self) -> int:
         return len(self.source)

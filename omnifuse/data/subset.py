@@ -50,6 +50,7 @@ class Subset:
         self.classes = source.classes
         self.size = source.size
         self.info = [source.info[index] for index in indices]
+        self.provenance = source.provenance
 
     def __len__(self) -> int:
         return len(self.indices)

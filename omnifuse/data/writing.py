@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ def write_store(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    provenance: Mapping[str, str] | None = None,
 ) -> None:
     """Write every place of a source to a new store; nothing stands at `path` before it is complete.
 
@@ -40,7 +39,6 @@ def write_store(
         path: Folder to be made.
         workers: Processes that read and write; 1 works in this one.
         progress: Called with (places done, places in all).
-        provenance: Source, licence, citation; kept with the data.
 
     Raises:
         InputError: where `path` exists or a place is not what the modalities say; names the place.
@@ -57,7 +55,7 @@ def write_store(
         for array in [*(f"{name}/pixels" for name in source.modalities), "target/labels"]:
             (partial / array).mkdir(parents=True)
         records = _write_chunks(source, partial, workers, progress)
-        _finish(source, partial, records, dict(provenance or {}))
+        _finish(source, partial, records)
         partial.rename(path)
     except BaseException:  # also when interrupted
         shutil.rmtree(partial, ignore_errors=True)
@@ -118,7 +116,7 @@ def _write_chunks(
     return records
 
 
-def _finish(source: PlaceSource, folder: Path, records: list[dict[str, _Written]], provenance: dict[str, str]) -> None:
+def _finish(source: PlaceSource, folder: Path, records: list[dict[str, _Written]]) -> None:
     """Make the chunk files a Zarr store."""
     import zarr
 
@@ -156,7 +154,7 @@ def _finish(source: PlaceSource, folder: Path, records: list[dict[str, _Written]
         "sensors": list(source.modalities),
         "labels": any(one is not None for one in labels),
         "classes": None if source.classes is None else to_dict(source.classes),
-        "provenance": {**provenance, "writer": f"omnifuse {__version__}"},
+        "provenance": {**source.provenance, "writer": f"omnifuse {__version__}"},
     }
     seal(folder, attributes, {"target/labels", *(f"{name}/pixels" for name in source.modalities)})
 

@@ -19,7 +19,8 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
 from omnifuse.objectives.segmentation import SegmentConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process

@@ -3,82 +3,28 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import Field
 
 from omnifuse.config import Config, to_dict, write_json
-from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.loading import PlaceDataset, training_batches
 from omnifuse.data.memory import InMemory
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sensors import SensorView
-from omnifuse.data.sources.ombria import Ombria
-from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
-from omnifuse.data.store import Store
 from omnifuse.data.transforms import Transform, compose, crop, symmetry
 from omnifuse.dropout import limit_dates, modality_dropout
 from omnifuse.errors import StoppedError
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality
+from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult
 from omnifuse.train.ranks import this_process
-
-
-@dataclass(frozen=True, kw_only=True)
-class LandscapeData(Config):
-    """The embedded synthetic landscape, made on the fly."""
-
-    kind: Literal["landscape"] = "landscape"
-    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
-
-    def open(self) -> PlaceSource:
-        return Landscape(self.landscape)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreData(Config):
-    """A store on disk."""
-
-    kind: Literal["store"] = "store"
-    path: str
-
-    def open(self) -> PlaceSource:
-        return Store(Path(self.path))
-
-
-@dataclass(frozen=True, kw_only=True)
-class OmbriaData(Config):
-    """Flood maps of OMBRIA in its published layout, cut into tiles of `tile` pixels (10 m)."""
-
-    kind: Literal["ombria"] = "ombria"
-    path: str
-    tile: int = 64
-
-    def open(self) -> PlaceSource:
-        return Ombria(Path(self.path), tile=self.tile)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldCerealPatchesData(Config):
-    """Field patches with every acquisition of Sentinel-1 and 2, cut into tiles of `tile` pixels (10 m)."""
-
-    kind: Literal["worldcereal_patches"] = "worldcereal_patches"
-    path: str
-    tile: int = 32
-
-    def open(self) -> PlaceSource:
-        return WorldCerealPatches(Path(self.path), tile=self.tile)
-
-
-DataConfig = Annotated[LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True)

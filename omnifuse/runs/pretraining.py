@@ -17,7 +17,8 @@ from omnifuse.evals.retrieval import retrieval
 from omnifuse.evals.subsets import evaluating
 from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
-from omnifuse.runs.places import AugmentConfig, DataConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process

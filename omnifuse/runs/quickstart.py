@@ -30,9 +30,10 @@ from omnifuse.runs.landscape import (
     small_fusion,
     small_head,
 )
-from omnifuse.runs.places import StoreData, training_places
+from omnifuse.runs.places import training_places
 from omnifuse.runs.pretraining import PretrainConfig, build_objective, pretrain
 from omnifuse.runs.quickstart_report import Facts, report
+from omnifuse.runs.sources import StoreData
 from omnifuse.runs.stages import console, progress_bar
 from omnifuse.train.config import TrainConfig
 

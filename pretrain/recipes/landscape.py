@@ -5,8 +5,8 @@ omnifuse pretrain pretrain/recipes/landscape.py
 
 from omnifuse.data.landscape import LandscapeConfig
 from omnifuse.runs.landscape import SENSORS, pretrain_augment, small_contrast, small_encoders
-from omnifuse.runs.places import LandscapeData
 from omnifuse.runs.pretraining import PretrainConfig
+from omnifuse.runs.sources import LandscapeData
 from omnifuse.train.config import TrainConfig
 
 config = PretrainConfig(

@@ -5,8 +5,9 @@ omnifuse pretrain pretrain/recipes/ombria.py --data.path FOLDER
 
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.objectives.contrast import ContrastConfig
-from omnifuse.runs.places import AugmentConfig, OmbriaData
+from omnifuse.runs.places import AugmentConfig
 from omnifuse.runs.pretraining import PretrainConfig
+from omnifuse.runs.sources import OmbriaData
 from omnifuse.train.config import TrainConfig
 
 # Two images, before (day 0) and after (day 1): no season to look across, and no dates to drop.

@@ -5,8 +5,9 @@ omnifuse pretrain pretrain/recipes/worldcereal_patches.py --data.path FOLDER
 
 from omnifuse.objectives.contrast import ContrastConfig
 from omnifuse.runs.landscape import small_encoders
-from omnifuse.runs.places import AugmentConfig, SplitConfig, WorldCerealPatchesData
+from omnifuse.runs.places import AugmentConfig, SplitConfig
 from omnifuse.runs.pretraining import PretrainConfig
+from omnifuse.runs.sources import WorldCerealPatchesData
 from omnifuse.train.config import TrainConfig
 
 encoders = small_encoders()

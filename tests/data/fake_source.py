@@ -32,6 +32,7 @@ class FakeSource:
         self.modalities = MODALITIES
         self.classes = ClassTable(("field", "wood"), ("#ffff00", "#00ff00"), ignore=255)
         self.size = 80.0
+        self.provenance = {"licence": "CC0"}
         self.info = [
             {"id": f"place-{i}", "fold": i % 3 + 1, "longitude": 5.5 + i / 7, "region": "éa"[i % 2]} | ({"note": 1} if i == 2 else {})
             for i in range(num_places)

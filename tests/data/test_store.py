@@ -22,7 +22,7 @@ TYPES = [np.dtype(f"{kind}{size}") for kind, sizes in {"i": (1, 2, 4, 8), "u": (
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("stores") / "whole.zarr"
-    write_store(FakeSource(), path, provenance={"licence": "CC0"})
+    write_store(FakeSource(), path)
     return path
 
 
@@ -69,7 +69,7 @@ def test_every_type_is_kept(tmp_path, dtype):
 
 def test_several_processes_write_the_same_store(whole, tmp_path):
     calls = []
-    write_store(FakeSource(), tmp_path / "s.zarr", workers=2, progress=lambda *done: calls.append(done), provenance={"licence": "CC0"})
+    write_store(FakeSource(), tmp_path / "s.zarr", workers=2, progress=lambda *done: calls.append(done))
     names = [sorted(file.relative_to(root).as_posix() for file in root.rglob("*")) for root in (whole, tmp_path / "s.zarr")]
     assert names[0] == names[1]
     assert all((whole / name).read_bytes() == (tmp_path / "s.zarr" / name).read_bytes() for name in names[0] if (whole / name).is_file())

@@ -20,10 +20,11 @@ from omnifuse.errors import CheckpointError, ConfigError, InputError, StoppedErr
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
 from omnifuse.runs.landscape import small_encoders, small_fusion, small_head
-from omnifuse.runs.places import AugmentConfig, LandscapeData, OmbriaData, SplitConfig, WorldCerealPatchesData, opened
+from omnifuse.runs.places import AugmentConfig, SplitConfig, opened
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
 from omnifuse.runs.quickstart import QuickstartConfig, quickstart
 from omnifuse.runs.recipe import read_recipe
+from omnifuse.runs.sources import LandscapeData, OmbriaData, WorldCerealPatchesData
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.log import read_log
 

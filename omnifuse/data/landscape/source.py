@@ -28,6 +28,7 @@ class Landscape:
     def __init__(self, config: LandscapeConfig) -> None:
         self.config = config
         self.size = 10.0 * config.size
+        self.provenance = {"source": f"synthetic landscape of omnifuse, seed {config.seed}", "licence": "Apache-2.0"}
         self.modalities: dict[str, Modality] = {name: statistics(name, config.hr) for name in config.sensors}
 
     def __len__(self) -> int:

@@ -65,6 +65,11 @@ class Ombria:
         self.modalities = {"s1": S1, "s2": S2}
         self.classes = ClassTable(("no flood", "flood"), ("#f4f1e8", "#1f6fb4"))
         self.size = tile * GSD
+        self.provenance = {
+            "source": f"OMBRIA, tiles of {tile} pixels",
+            "licence": "none stated by the authors: do not redistribute",
+            "citation": "Drakonakis et al., OmbriaNet, IEEE JSTARS 2022, https://ieeexplore.ieee.org/document/9723593",
+        }
         self._tiles: list[tuple[str, str, int, int]] = []
         self.info: list[dict[str, str | int | float]] = []
         patches = _patches(self.folder)

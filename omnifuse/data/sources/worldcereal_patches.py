@@ -66,6 +66,10 @@ class WorldCerealPatches:
         self.labels = labels
         self.modalities = {name: MODALITIES[name] for name in ("s2", "s1_asc")}
         self.size = tile * 10.0
+        self.provenance = {
+            "source": f"WorldCereal training patches, github.com/WorldCereal/worldcereal-classification, tiles of {tile} pixels",
+            "licence": "MIT; contains modified Copernicus Sentinel data",
+        }
         self.info: list[dict[str, str | int | float]] = []
         codes: set[int] = set()
         for number, site in enumerate(_sites(self.folder), 1):
