@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from omnifuse.config import write_json
+from omnifuse.data.pictures.look import save_png
 from omnifuse.errors import InputError
-from omnifuse.evals.figures.look import save_png
 
 
 @dataclass(frozen=True)

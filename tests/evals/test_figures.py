@@ -12,6 +12,15 @@ from matplotlib.text import Text
 from PIL import Image
 
 from omnifuse.classes import ClassTable
+from omnifuse.data.pictures.pixels import (
+    error_picture,
+    label_picture,
+    nearest_dates,
+    occurring,
+    stretch_limits,
+    to_picture,
+    with_something_to_see,
+)
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import InputError
 from omnifuse.evals.figures import (
@@ -27,15 +36,6 @@ from omnifuse.evals.figures import (
     sensor_label,
 )
 from omnifuse.evals.figures.curves import running_median
-from omnifuse.evals.figures.pixels import (
-    error_picture,
-    label_picture,
-    nearest_dates,
-    occurring,
-    stretch_limits,
-    to_picture,
-    with_something_to_see,
-)
 from omnifuse.modalities import MODALITIES, Modality
 
 SIZE = 160.0

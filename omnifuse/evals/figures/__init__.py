@@ -1,10 +1,10 @@
 """Pictures of runs, places and scores: each function returns a `matplotlib.figure.Figure`."""
 
+from omnifuse.data.pictures.look import save_png, sensor_label
+from omnifuse.data.pictures.sheet import draw_place
 from omnifuse.evals.figures.bars import Bar, draw_bars
 from omnifuse.evals.figures.confusion import draw_confusion
 from omnifuse.evals.figures.curves import Curve, Panel, draw_curves, pretraining_panels
-from omnifuse.evals.figures.look import save_png, sensor_label
-from omnifuse.evals.figures.sheet import draw_place
 
 __all__ = [
     "Bar",

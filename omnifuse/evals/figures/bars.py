@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from omnifuse.errors import InputError
-from omnifuse.evals.figures.look import (
+from omnifuse.data.pictures.look import (
     INK,
     LEGEND_ROW,
     MUTED,
@@ -25,6 +24,7 @@ from omnifuse.evals.figures.look import (
     tint,
     write,
 )
+from omnifuse.errors import InputError
 
 
 @dataclass(frozen=True)

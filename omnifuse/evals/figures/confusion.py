@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from omnifuse.classes import ClassTable
+from omnifuse.data.pictures.look import EMPTY, INK, MUTED, SERIES, bare, look, new_figure, place_axes, shorten, text_width, tint, write
 from omnifuse.errors import InputError
-from omnifuse.evals.figures.look import EMPTY, INK, MUTED, SERIES, bare, look, new_figure, place_axes, shorten, text_width, tint, write
 from omnifuse.evals.segmentation import SegmentationScores, without_void
 
 _SHADES = LinearSegmentedColormap.from_list("omnifuse", ["#ffffff", "#d3e3f0", "#7fb0d6", SERIES[0], "#062f52"])

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from omnifuse.evals.figures.look import INK, MUTED, color_of, look, new_figure, shorten
+from omnifuse.data.pictures.look import INK, MUTED, color_of, look, new_figure, shorten
 
 
 @dataclass(frozen=True)

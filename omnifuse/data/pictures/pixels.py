@@ -7,8 +7,8 @@ from jaxtyping import Float, Int, Integer, Num
 from matplotlib.colors import to_rgb
 
 from omnifuse.classes import ClassTable
+from omnifuse.data.pictures.look import RIGHT, WRONG
 from omnifuse.data.place import Series
-from omnifuse.evals.figures.look import RIGHT, WRONG
 from omnifuse.modalities import Modality
 
 VISIBLE = (380.0, 780.0)  # nanometers

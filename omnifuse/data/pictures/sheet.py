@@ -12,9 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omnifuse.classes import ClassTable
-from omnifuse.data.place import Place, Series
-from omnifuse.errors import InputError
-from omnifuse.evals.figures.look import (
+from omnifuse.data.pictures.look import (
     EMPTY,
     INK,
     LEGEND_ROW,
@@ -30,7 +28,7 @@ from omnifuse.evals.figures.look import (
     text_width,
     write,
 )
-from omnifuse.evals.figures.pixels import (
+from omnifuse.data.pictures.pixels import (
     ERROR_KEY,
     accuracy_note,
     error_picture,
@@ -41,6 +39,8 @@ from omnifuse.evals.figures.pixels import (
     to_picture,
     with_something_to_see,
 )
+from omnifuse.data.place import Place, Series
+from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 
 WIDTH, MARGIN, GAP = 12.0, 0.3, 0.1  # inches
