@@ -11,6 +11,7 @@ from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sources.ombria import Ombria
 from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
+from omnifuse.data.sources.worldcereal_pixels import WorldCerealPixels
 from omnifuse.data.store import Store
 
 
@@ -60,4 +61,16 @@ class WorldCerealPatchesData(Config):
         return WorldCerealPatches(Path(self.path), tile=self.tile)
 
 
-DataConfig = Annotated[LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True)
+class WorldCerealPixelsData(Config):
+    """Field points with two seasons of monthly Sentinel-1 and 2, weather and terrain; a crop type needs `min_points` to be a class."""
+
+    kind: Literal["worldcereal_pixels"] = "worldcereal_pixels"
+    path: str
+    min_points: int = 30
+
+    def open(self) -> PlaceSource:
+        return WorldCerealPixels(Path(self.path), self.min_points)
+
+
+DataConfig = Annotated[LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData | WorldCerealPixelsData, Field(discriminator="kind")]
