@@ -1,0 +1,335 @@
+"""PASTIS, PASTIS-R and PASTIS-HD: crops in France, every Sentinel-2 and Sentinel-1 image of a year, and one SPOT image.
+
+Expects the published layout (arXiv:2107.07933, arXiv:2112.07558, arXiv:2404.08351): `metadata.geojson`, `DATA_S2/S2_<id>.npy`,
+`DATA_S1A`, `DATA_S1D`, `DATA_SPOT/PASTIS_SPOT6_RVB_1M00_2019/*.tif`, `ANNOTATIONS/TARGET_<id>.npy`. What is read, by which rule:
+
+* `s2`: int16, reflectance × 10,000 as stored, negative values included. A frame of which every value is -10000 is left out; where only
+  part of a frame is -10000 it stays so, as it does for all published figures. Clouds stay: there is no cloud mask.
+* `s1_asc`, `s1_desc`: float16, VV, VH and VV-VH in dB as stored.
+* `spot`: 8-bit red, green, blue. The image covers exactly the patch whatever its own georeference says; another size than 1280×1280 is
+  resampled, with a warning. A file that is not there means the sensor is missing at that place. Its day is not published:
+  1 July 2019, as in MAESTRO, unless the metadata have `dates-SPOT`.
+* Dates are true ones, one per frame. Frames are put in order of time; two on one day stay two.
+* Labels: channel 0 of `TARGET`; 19 (void) is ignored, 0 (background) is a class.
+* Pixels run along the UTM grid of the patch's tile: `crs`, `left` and `top` are in that zone, from the outline in Lambert-93.
+* `about.json`, where there is one, says what is not as published: classes, side, modalities, source. `landscape.native` writes it.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Num, UInt8
+
+from omnifuse.classes import ClassTable
+from omnifuse.config import from_dict
+from omnifuse.data.monthly import monthly
+from omnifuse.data.npy import read_npy
+from omnifuse.data.place import Place, Series
+from omnifuse.data.problems import Problem
+from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, load, read_norm, read_patches
+from omnifuse.errors import ConfigError, InputError
+from omnifuse.modalities import MODALITIES, Modality
+
+if TYPE_CHECKING:
+    from omnifuse.data.statistics import Statistics
+
+SIDE = 1280.0  # metres
+VOID = 19
+SPOT_DAY = np.array([18078], np.int32)  # 2019-07-01
+SPOT_NAME = "SPOT6_RVB_1M00_2019"
+# Where PASTIS-HD has been unpacked: inside PASTIS, without its own folders, or beside it.
+_SPOT_FOLDERS = (f"DATA_SPOT/PASTIS_{SPOT_NAME}", "DATA_SPOT", f"PASTIS_{SPOT_NAME}", f"../PASTIS-HD/DATA_SPOT/PASTIS_{SPOT_NAME}")
+
+# Names of datasets' nomenclature; colours are Matplotlib's tab20 with 0 black and 19 white, as published with the benchmark.
+CLASSES = ClassTable(
+    names=(
+        "background",
+        "meadow",
+        "soft winter wheat",
+        "corn",
+        "winter barley",
+        "winter rapeseed",
+        "spring barley",
+        "sunflower",
+        "grapevine",
+        "beet",
+        "winter triticale",
+        "winter durum wheat",
+        "fruits, vegetables, flowers",
+        "potatoes",
+        "leguminous fodder",
+        "soybeans",
+        "orchard",
+        "mixed cereal",
+        "sorghum",
+        "void",
+    ),
+    colors=(
+        "#000000",
+        "#aec7e8",
+        "#ff7f0e",
+        "#ffbb78",
+        "#2ca02c",
+        "#98df8a",
+        "#d62728",
+        "#ff9896",
+        "#9467bd",
+        "#c5b0d5",
+        "#8c564b",
+        "#c49c94",
+        "#e377c2",
+        "#f7b6d2",
+        "#7f7f7f",
+        "#c7c7c7",
+        "#bcbd22",
+        "#dbdb8d",
+        "#17becf",
+        "#ffffff",
+    ),
+    ignore=VOID,
+)
+
+
+@dataclass(frozen=True)
+class NativeSeries:
+    """How one sensor's series lies on disk: `DATA_<name>/<name>_<id>.npy`."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    nodata: float | None = None
+
+
+SERIES = {
+    "s2": NativeSeries("S2", np.dtype(np.int16), -10_000),
+    "s1_asc": NativeSeries("S1A", np.dtype(np.float16)),
+    "s1_desc": NativeSeries("S1D", np.dtype(np.float16)),
+}
+IMAGES = ("spot",)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a folder in this layout says of itself in `about.json` where it is not the published data set.
+
+    Attributes:
+        source: Where the data come from.
+        licence: Under which licence.
+        citation: Which paper to cite.
+        size: Side of a patch in metres.
+        classes: Class table of the labels that are handed out.
+        labels: Class of each stored label 0, 1, ...; -1 where a label does not occur.
+        modalities: Of the sensors in which they are not as in the catalogue.
+    """
+
+    source: str
+    licence: str
+    citation: str = ""
+    size: float = SIDE
+    classes: ClassTable = CLASSES
+    labels: tuple[int, ...] = tuple(range(len(CLASSES.names)))
+    modalities: tuple[Modality, ...] = ()
+
+
+PUBLISHED = About(
+    source="PASTIS (with the radar series of PASTIS-R and the SPOT images of PASTIS-HD where these sensors are read)",
+    licence="Etalab Open Licence 2.0; contains modified Copernicus Sentinel data",
+    citation="Garnot and Landrieu, ICCV 2021, arXiv:2107.07933; PASTIS-R arXiv:2112.07558; PASTIS-HD arXiv:2404.08351",
+)
+
+
+class Pastis:
+    """Patches of 1280 m with crop labels (a `PlaceSource`).
+
+    Args:
+        path: Folder that holds `metadata.geojson`.
+        sensors: Among `s2`, `s1_asc` (`S1A`), `s1_desc` (`S1D`) and `spot`.
+        monthly: Whether series become one image per calendar month (`omnifuse.data.monthly`).
+
+    Raises:
+        InputError: naming file, patch and field of what is not as published.
+    """
+
+    def __init__(self, path: Path | str, sensors: tuple[str, ...] = ("s2",), monthly: bool = False) -> None:
+        known = (*SERIES, *IMAGES)
+        if not sensors or len(set(sensors)) != len(sensors) or not set(sensors) <= set(known):
+            raise ConfigError(f"PASTIS: sensors {sensors}, expected some of {known}, each once. Try: sensors=('s2', 's1_asc').")
+        self.folder = Path(path)
+        self.sensors = sensors
+        self.monthly = monthly
+        metadata = find_metadata(self.folder)
+        file = self.folder / "about.json"
+        self.about = from_dict(About, load(file), str(file)) if file.is_file() else PUBLISHED
+        self.size = self.about.size
+        self.classes = self.about.classes
+        own = {modality.name: modality for modality in self.about.modalities}
+        self.modalities = {name: own.get(name, MODALITIES[name]) for name in sensors}
+        natives = tuple(SERIES[name].name for name in sensors if name in SERIES)
+        self.patches = read_patches(metadata, natives, self.size, tuple(name.upper() for name in sensors if name in IMAGES))
+        self.spot_folder = _spot_folder(self.folder) if set(sensors) & set(IMAGES) else None
+        self.info = [_info(patch) for patch in self.patches]
+        self.provenance = {
+            "source": self.about.source,
+            "licence": self.about.licence,
+            **({"citation": self.about.citation} if self.about.citation else {}),
+            "sensors": ", ".join(sensors),
+            "no data": "frames of which every value is -10000 are left out; -10000 in part of a frame stays",
+            "dates": "monthly means of the values that are not -10000, dated the 15th" if monthly else "all",
+        }
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, index: int) -> Place:
+        patch = self.patches[index]
+        read = {name: self._series(name, patch) if name in SERIES else self._image(name, patch) for name in self.sensors}
+        series = {name: one for name, one in read.items() if one is not None}
+        return Place(series, self.size, self.labels(patch), dict(self.info[index]))
+
+    def published_statistics(self, folds: tuple[int, ...] = (1, 2, 3)) -> "Statistics":
+        """Return (mean, std) per band of every series from `NORM_<sensor>_patch.json`, averaged over folds as the reference does.
+
+        The default is the training set of the first split, whatever is evaluated. The published code takes the folds it loads, so
+        validation and test are normalised with their own: for parity give those. There are no published figures for `spot`.
+        """
+        if not folds or not set(folds) <= set(FOLDS):
+            raise ConfigError(f"PASTIS: folds {folds}, expected some of {FOLDS}. Try: folds=(1, 2, 3).")
+        result = {}
+        for name in self.sensors:
+            if name in SERIES:
+                file = self.folder / f"NORM_{SERIES[name].name}_patch.json"
+                norm = read_norm(file)
+                bands = len(self.modalities[name].bands)
+                if len(norm[folds[0]][0]) != bands or len({len(mean) for mean, _ in norm.values()}) != 1:
+                    raise InputError(f"{file}: not one value per band ({bands}) in every fold. Try: download this file again.")
+                mean, std = (np.mean([norm[fold][part] for fold in folds], 0).tolist() for part in (0, 1))
+                result[name] = (tuple(mean), tuple(std))
+        return result
+
+    def problems(self, values: bool = True) -> Iterator[Problem]:
+        """Yield everything that is not as published (`omnifuse data check`); `values=False` reads file headers and labels only."""
+        from omnifuse.data.sources.pastis_checks import problems
+
+        return problems(self, values)
+
+    def series_file(self, name: str, patch: Patch) -> Path:
+        """Return the file of a sensor's series."""
+        native = SERIES[name].name
+        return self.folder / f"DATA_{native}" / f"{native}_{patch.number}.npy"
+
+    def image_file(self, patch: Patch) -> Path:
+        """Return the file of the SPOT image, which may be missing."""
+        assert self.spot_folder is not None
+        return self.spot_folder / f"{SPOT_NAME}_{patch.number}.tif"
+
+    def series_shape(self, name: str) -> tuple[int | None, ...]:
+        """Return (dates, bands, height, width) of a sensor's file, dates None."""
+        modality = self.modalities[name]
+        side = modality.pixels(self.size)
+        return None, len(modality.bands), side, side
+
+    def labels(self, patch: Patch) -> UInt8[np.ndarray, "h w"]:
+        """Return the classes of a patch: channel 0 of three."""
+        file, side = self.folder / "ANNOTATIONS" / f"TARGET_{patch.number}.npy", round(self.size / 10)
+        stored = read_npy(file, np.dtype(np.uint8), (3, side, side), "class, parcel and crop code of every pixel")[0]
+        table = np.array(self.about.labels)
+        unknown = np.setdiff1d(stored, np.flatnonzero(table >= 0))
+        if len(unknown):
+            raise InputError(f"{file}: labels {unknown.tolist()}, expected 0 to {len(table) - 1}. Try: download this file again.")
+        return table[stored].astype(np.uint8)
+
+    def _series(self, name: str, patch: Patch) -> Series:
+        native, file, day = SERIES[name], self.series_file(name, patch), patch.days[SERIES[name].name]
+        pixels = read_npy(file, native.dtype, self.series_shape(name), f"dates, bands {'/'.join(self.modalities[name].bands)}, y, x")
+        check_dates(file, len(pixels), len(day), native.name)
+        if np.any(np.diff(day) < 0):
+            order = np.argsort(day, kind="stable")
+            pixels, day = pixels[order], day[order]
+        if native.nodata is None:
+            check_finite(file, pixels)
+        else:
+            seen = [frame.flat[0] != native.nodata or bool((frame != native.nodata).any()) for frame in pixels]
+            if not all(seen):
+                pixels, day = pixels[seen], day[seen]
+        series = Series(pixels, day)
+        return monthly(series, native.nodata) if self.monthly else series
+
+    def _image(self, name: str, patch: Patch) -> Series | None:
+        file = self.image_file(patch)
+        if not file.is_file():
+            return None
+        pixels = read_image(file, self.modalities[name].pixels(self.size))
+        return Series(pixels[None], patch.days.get(name.upper(), SPOT_DAY)[:1])
+
+
+def check_dates(file: Path, frames: int, dates: int, native: str) -> None:
+    """Raise `InputError` where a series has not one date per frame."""
+    if frames != dates:
+        raise InputError(
+            f"{file}: {frames} frames, but `dates-{native}` in metadata.geojson has {dates} dates for this patch. "
+            f"Try: take both files from one download."
+        )
+
+
+def check_finite(file: Path, pixels: Num[np.ndarray, "t c h w"]) -> None:
+    """Raise `InputError` for a value that is not a number."""
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        frame = int(np.argmin(finite.all((1, 2, 3))))
+        raise InputError(f"{file}: {int((~finite).sum())} values are not finite, first in frame {frame}. Try: download this file again.")
+
+
+def read_image(file: Path, side: int) -> UInt8[np.ndarray, "3 h w"]:
+    """Return a SPOT image on `side`×`side` pixels; another number of pixels over the same ground is resampled, with a warning."""
+    try:
+        import rasterio
+        from rasterio.enums import Resampling
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ModuleNotFoundError:
+        raise InputError(f"{file}: reading SPOT images needs rasterio. Try: pip install 'omnifuse[geo]', or leave `spot` out.") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the extent of the array is what counts
+            with rasterio.open(file) as image:
+                count, height, width, kinds = image.count, image.height, image.width, set(image.dtypes)
+                if count != 3 or kinds != {"uint8"} or abs(height - width) > 0.02 * max(height, width):
+                    raise InputError(
+                        f"{file}: {count} bands of {'/'.join(sorted(kinds))}, {height}×{width} pixels, expected 3 of uint8 over a square, "
+                        f"as {side}×{side}. Try: download this file again."
+                    )
+                how = Resampling.average if min(height, width) > side else Resampling.bilinear
+                pixels = image.read(out_shape=(3, side, side), resampling=how)
+    except (RasterioError, OSError) as error:
+        raise InputError(f"{file}: cannot be read ({error}). Try: download this file again.") from None
+    if (height, width) != (side, side):
+        warnings.warn(f"{file}: {height}×{width} pixels were resampled to {side}×{side}.", stacklevel=2)
+    return pixels
+
+
+def _spot_folder(folder: Path) -> Path:
+    for name in _SPOT_FOLDERS:
+        if next((folder / name).glob(f"{SPOT_NAME}_*.tif"), None) is not None:
+            return folder / name
+    raise InputError(
+        f"{folder}: no SPOT images {SPOT_NAME}_<id>.tif in any of {', '.join(_SPOT_FOLDERS)}. Try: unpack PASTIS-HD there, or "
+        "leave `spot` out."
+    )
+
+
+def _info(patch: Patch) -> dict[str, str | int | float]:
+    """Return the metadata of a place; what the file does not say is left out."""
+    info: dict[str, str | int | float] = {"id": str(patch.number)}
+    if patch.fold is not None:
+        info["fold"] = patch.fold
+    if patch.tile:
+        info["tile"] = patch.tile
+    if patch.parcels is not None:
+        info["parcels"] = patch.parcels
+    if patch.longitude is not None and patch.latitude is not None:
+        info |= {"longitude": patch.longitude, "latitude": patch.latitude}
+    if patch.corner is not None:
+        info |= {"crs": f"EPSG:326{patch.zone:02d}", "left": patch.corner[0], "top": patch.corner[1]}
+    return info
