@@ -21,7 +21,7 @@ from torch.utils.data import get_worker_info
 from omnifuse.classes import ClassTable
 from omnifuse.config import from_dict
 from omnifuse.data.chunks import chunk_file, read_rows
-from omnifuse.data.manifest import load_json, open_sealed
+from omnifuse.data.manifest import Sealed, load_json, open_sealed
 from omnifuse.data.place import Place, Series
 from omnifuse.data.writing import write_store
 from omnifuse.errors import InputError
@@ -52,12 +52,13 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        attributes = open_sealed(self.path)
+        sealed = open_sealed(self.path)
+        attributes = sealed.attributes
         self.size = attributes["size"]
         self.provenance: dict[str, str] = attributes["provenance"]
         self.classes = None if attributes["classes"] is None else from_dict(ClassTable, attributes["classes"], f"{path}: classes")
-        self.modalities = {name: _modality(self.path / name) for name in attributes["sensors"]}
-        self.info = _read_info(self.path / "place", attributes["places"])
+        self.modalities = {name: _modality(sealed, name, self.path) for name in attributes["sensors"]}
+        self.info = _read_info(sealed, self.path)
         self._pixels = {name: ChunkedArray(self.path / name / "pixels") for name in self.modalities}
         self._count = {name: read_whole(self.path / name / "count") for name in self.modalities}
         self._day = {name: read_whole(self.path / name / "time") for name in self.modalities}
@@ -159,14 +160,14 @@ def _open_zarr(folder: Path) -> Any:
     return zarr.open_array(folder, mode="r")
 
 
-def _modality(group: Path) -> Modality:
-    return from_dict(Modality, load_json(group / "zarr.json")["attributes"], str(group))
+def _modality(sealed: Sealed, name: str, path: Path) -> Modality:
+    return from_dict(Modality, sealed.metadata[name]["attributes"], f"{path}: {name}")
 
 
-def _read_info(group: Path, num_places: int) -> list[dict[str, str | int | float]]:
-    attributes = load_json(group / "zarr.json")["attributes"]
+def _read_info(sealed: Sealed, path: Path) -> list[dict[str, str | int | float]]:
+    attributes = sealed.metadata["place"]["attributes"]
     columns: dict[str, Int[np.ndarray, " n"] | list[Any]] = {}
     for name in attributes["columns"]:
-        columns[name] = attributes["text"][name] if name in attributes["text"] else read_whole(group / name).tolist()
-    rows = zip(*columns.values(), strict=True) if columns else ((),) * num_places
+        columns[name] = attributes["text"][name] if name in attributes["text"] else read_whole(path / "place" / name).tolist()
+    rows = zip(*columns.values(), strict=True) if columns else ((),) * sealed.attributes["places"]
     return [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]

@@ -3,19 +3,19 @@
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Int, Num
 from torch.utils.data import DataLoader, Dataset
 
 from omnifuse import __version__
 from omnifuse.config import to_dict
 from omnifuse.data.chunks import chunk_file, finish_chunk, write_rows
+from omnifuse.data.layout import CRC32C, array_document, group_document, is_numeric, raw_codec, write_document, write_small
 from omnifuse.data.loading import read_place
 from omnifuse.data.manifest import seal
 from omnifuse.data.place import PlaceSource
@@ -118,9 +118,6 @@ def _write_chunks(
 
 def _finish(source: PlaceSource, folder: Path, records: list[dict[str, _Written]]) -> None:
     """Make the chunk files a Zarr store."""
-    import zarr
-
-    root = zarr.create_group(folder)
     for name, modality in source.modalities.items():
         written = [record.get(f"{name}/pixels") for record in records]
         side = modality.pixels(source.size)
@@ -131,23 +128,26 @@ def _finish(source: PlaceSource, folder: Path, records: list[dict[str, _Written]
         for row, one in zip(day, written, strict=True):
             if one is not None:
                 row[: len(one.day)] = one.day
-        group = root.create_group(name, attributes=to_dict(modality))
-        _complete(group, "pixels", written, (longest, *frame), dtype, ("time", "band", "y", "x"))
-        _small(group, "count", count, ("place",))
+        write_document(folder / name, group_document(to_dict(modality)))
+        _complete(folder / name / "pixels", written, (longest, *frame), dtype, ("time", "band", "y", "x"))
+        write_small(folder / name / "count", count, ("place",))
         dates = {"units": "days since 1970-01-01", "calendar": "standard", "_FillValue": _NO_DATE}
-        _small(group, "time", day, ("place", "time"), dates)
+        write_small(folder / name / "time", day, ("place", "time"), dates)
     labels = [record.get("target/labels") for record in records]
     if any(one is not None for one in labels):
         shape, dtype = _uniform(labels, 0, (), "labels", source)
-        group = root.create_group("target")
-        _complete(group, "labels", labels, shape, dtype, ("y", "x") if len(shape) == 2 else tuple(f"axis_{i}" for i in range(len(shape))))
-        _small(group, "count", np.array([one is not None for one in labels], np.int32), ("place",))
+        write_document(folder / "target", group_document({}))
+        _complete(
+            folder / "target" / "labels",
+            labels,
+            shape,
+            dtype,
+            ("y", "x") if len(shape) == 2 else tuple(f"axis_{i}" for i in range(len(shape))),
+        )
+        write_small(folder / "target" / "count", np.array([one is not None for one in labels], np.int32), ("place",))
     else:
         shutil.rmtree(folder / "target")
-    _write_info(root, source.info)
-    with warnings.catch_warnings():  # zarr warns that other readers may ignore it; xarray warns where it is absent
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(folder)
+    _write_info(folder / "place", source.info)
     attributes = {
         "size": source.size,
         "places": len(records),
@@ -174,63 +174,25 @@ def _uniform(
 
 
 def _complete(
-    group: Any, name: str, written: Sequence[_Written | None], chunk: tuple[int, ...], dtype: np.dtype[Any], axes: tuple[str, ...]
+    folder: Path, written: Sequence[_Written | None], chunk: tuple[int, ...], dtype: np.dtype[Any], axes: tuple[str, ...]
 ) -> None:
     """Describe the array whose chunk files were written, and bring these to their common length."""
-    array = _create(group, name, (len(written), *chunk), (1, *(max(n, 1) for n in chunk)), dtype, ("place", *axes), {})
-    folder = Path(array.store.root) / array.path
+    grid = (1, *(max(n, 1) for n in chunk))
+    document = array_document((len(written), *chunk), dtype, grid, (raw_codec(dtype), CRC32C), ("place", *axes), {})
+    write_document(folder, document)
     for index, one in enumerate(written):
         if one is not None:
             finish_chunk(chunk_file(folder, index, 1 + len(chunk)), one.crc, math.prod(chunk) * dtype.itemsize)
 
 
-def _small(
-    group: Any, name: str, values: Shaped[np.ndarray, "..."], axes: tuple[str, ...], attributes: dict[str, Any] | None = None
-) -> None:
-    array = _create(group, name, values.shape, tuple(max(n, 1) for n in values.shape), values.dtype, axes, attributes or {})
-    array[...] = values
-
-
-def _create(
-    group: Any,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype[Any],
-    axes: tuple[str, ...],
-    attributes: dict[str, Any],
-) -> Any:
-    from zarr.codecs import Crc32cCodec
-
-    return group.create_array(
-        name,
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        compressors=Crc32cCodec(),
-        fill_value=attributes.get("_FillValue", 0),
-        dimension_names=axes,
-        attributes=attributes,
-        chunk_key_encoding={"name": "default", "separator": "."},
-        config={"write_empty_chunks": True},  # a chunk of zeros must not look like a missing one
-    )
-
-
-def _write_info(root: Any, info: Sequence[dict[str, str | int | float]]) -> None:
+def _write_info(folder: Path, info: Sequence[dict[str, str | int | float]]) -> None:
     """Write metadata columns: arrays where every place has a number of one type, else a JSON list (null: none)."""
-    columns = list(dict.fromkeys(name for row in info for name in row))
-    text: dict[str, list[Any]] = {}
-    numbers: dict[str, Num[np.ndarray, " n"]] = {}
-    for name in columns:
-        values: list[Any] = [row.get(name) for row in info]
-        kinds = {type(value) for value in values}
-        if kinds == {float} or (kinds == {int} and max(map(abs, values)) < 2**63):
-            numbers[name] = np.array(values, np.float64 if kinds == {float} else np.int64)
-        else:
-            text[name] = values
-    group = root.create_group("place", attributes={"columns": columns, "text": text})
-    for name, column in numbers.items():
-        _small(group, name, column, ("place",))
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in info] for name in dict.fromkeys(name for row in info for name in row)}
+    text = {name: column for name, column in columns.items() if not is_numeric(column)}
+    write_document(folder, group_document({"columns": list(columns), "text": text}))
+    for name, column in columns.items():
+        if name not in text:
+            write_small(folder / name, np.array(column), ("place",))
 
 
 def _identity(item: Any) -> Any:
