@@ -10,6 +10,7 @@ split lists (`<split>_filenames.lst`, or `<split>.csv`). What is read, and by wh
   the mean of their band on that date, in the unit on disk (as OmniSat does, arXiv:2404.08351).
 * Dates are those of the product names. Two passes on one day are two images. An aerial image without a published date is day 0.
 * Labels: share of the ground under each genus. A genus counts as present where its share is above 0.07; nothing is rounded here.
+* Some published radar series mix both polarizations (VH as strong as VV). They are read as they are; `problems` names them.
 * Folds: 1 train, 2 val, 3 test. A tile in several lists belongs to none; nor does one in no list: fold 0, split `none`.
 * `mono` adds `s1_mono` and `s2_mono`, the undated images of the first TreeSatAI; those of 200 m bring 70 m around the place.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Int, Num, UInt8
+from jaxtyping import Num, UInt8
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.arrays import days_since_1970
@@ -29,7 +30,7 @@ from omnifuse.data.ground import locations
 from omnifuse.data.place import Place, Series
 from omnifuse.data.problems import Problem
 from omnifuse.data.sources import treesatai_problems
-from omnifuse.data.sources.treesatai_layout import GENERA, SPLITS, TileFiles, find_tiles, label_file, read_shares
+from omnifuse.data.sources.treesatai_layout import GENERA, SPLITS, TileFiles, find_tiles, label_file, product_days, read_shares
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import MODALITIES, Modality
 
@@ -133,7 +134,7 @@ class TreeSatAI:
         return Place(series, SIZE, self._shares.get(tile), dict(info))
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the files, from their names, lists and headers; no pixel is read."""
+        """Yield what is wrong with the files: names, lists, headers, dates, and radar with mixed polarizations."""
         return treesatai_problems.problems(self.folder, self._tiles, self._shares)
 
 
@@ -266,16 +267,3 @@ def _dataset(content: Any, file: Path, key: str, shape: tuple[int | None, ...]) 
         expected = ", ".join(["dates", *("any" if n is None else str(n) for n in shape)])
         raise InputError(f"{file}: {key} is {found.dtype} of {found.shape}, expected floats of ({expected}). Try: download it again.")
     return found[...]
-
-
-def product_days(products: list[Any], field: int, where: str) -> Int[np.ndarray, " t"]:
-    """Return days since 1970-01-01 from full ESA product names, as bytes or text, whose `field` (from 0) starts with the date."""
-    dates = []
-    for product in products:
-        text = product.decode("ascii", "replace") if isinstance(product, bytes) else str(product)
-        fields = text.removeprefix("b'").split("_")
-        date = fields[field][:8] if len(fields) > field else ""
-        if len(date) != 8 or not date.isdigit():
-            raise InputError(f"{where}: {text!r} has no date in field {field}. Try: full ESA product names.")
-        dates.append(f"{date[:4]}-{date[4:6]}-{date[6:]}")
-    return days_since_1970(dates, where)

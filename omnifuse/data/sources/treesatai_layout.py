@@ -1,4 +1,4 @@
-"""The files of TreeSatAI-TS: which belong to which tile, the split lists and the label file."""
+"""The files of TreeSatAI-TS: which belong to which tile, the split lists, the label file and the product names."""
 
 import csv
 import json
@@ -6,10 +6,12 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from omnifuse.data.arrays import days_since_1970
 from omnifuse.errors import InputError
 
 GENERA = (
@@ -149,6 +151,19 @@ def read_shares(file: Path) -> dict[str, Float[np.ndarray, "15"]]:
             vector[GENERA.index(genus)] = share
         shares[_tile(name)] = vector
     return shares
+
+
+def product_days(products: list[Any], field: int, where: str) -> Int[np.ndarray, " t"]:
+    """Return days since 1970-01-01 from full ESA product names, as bytes or text, whose `field` (from 0) starts with the date."""
+    dates = []
+    for product in products:
+        text = product.decode("ascii", "replace") if isinstance(product, bytes) else str(product)
+        fields = text.removeprefix("b'").split("_")
+        date = fields[field][:8] if len(fields) > field else ""
+        if len(date) != 8 or not date.isdigit():
+            raise InputError(f"{where}: {text!r} has no date in field {field}. Try: full ESA product names.")
+        dates.append(f"{date[:4]}-{date[4:6]}-{date[6:]}")
+    return days_since_1970(dates, where)
 
 
 def _tile(name: str) -> str:
