@@ -1,42 +1,81 @@
-"""The `omnifuse` command. Only the command that is asked for is imported, so that `--help` needs no torch."""
+"""The `omnifuse` command. Only the command that is asked for is imported, so that `--help` needs no torch.
+
+    omnifuse COMMAND [TASK] ARGUMENTS... FLAGS...
+
+A new command is one row of `_COMMANDS` and one function that imports what it runs.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from omnifuse.errors import OmnifuseError
 
+_HELP = {"-h", "--help"}
+
+
+@dataclass(frozen=True)
+class _Command:
+    """One command.
+
+    Attributes:
+        help: What it does.
+        run: Called with the arguments and the flags; returns an exit code, or None for 0.
+        arguments: Name and meaning of each argument, all of which must be given.
+        listing: How many of them must be there before the flags can be listed.
+    """
+
+    help: str
+    run: Callable[[list[str], list[str]], int | None]
+    arguments: tuple[tuple[str, str], ...] = ()
+    listing: int = 0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; bad input prints one sentence, not a traceback."""
-    parser = argparse.ArgumentParser(prog="omnifuse", description="One self-supervised model for any subset of Earth-observation sensors.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("quickstart", help="landscape, pretraining, fine-tuning, every sensor subset, report", add_help=False)
-    data = commands.add_parser("data", help="make data").add_subparsers(dest="task", required=True, metavar="TASK")
-    what = {
-        "pretrain": (commands, "pretrain encoders without labels", "RECIPE", "a recipe (.py), or the config.json of a run"),
-        "finetune": (commands, "fine-tune a model on labels", "RECIPE", "a recipe (.py), or the config.json of a run"),
-        "landscape": (data, "write the synthetic landscape", "OUT", "folder to write"),
-    }
-    subs = {}
-    for name, (group, text, argument, meaning) in what.items():
-        more = f"After {argument} come flags; `omnifuse {'data ' if group is data else ''}{name} {argument} --help` lists them."
-        subs[name] = group.add_parser(name, help=text, description=text, epilog=more, add_help=False)
-        subs[name].add_argument("path", metavar=argument, type=Path, nargs="?", help=meaning)
-    known, flags = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
-    if getattr(known, "path", known) is None:  # `omnifuse pretrain --help`: the flags depend on the recipe that is not there
-        subs[getattr(known, "task", known.command)].print_help()
-        return 0 if {"-h", "--help"} & set(flags) else 2
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(takewhile(lambda word: not word.startswith("-"), words))
+    task = given[:1] == ["data"]
+    known = _parser().parse_args(given if len(given) > task else words)
+    command: _Command = known.command
+    values = [value for argument, _ in command.arguments if (value := getattr(known, argument)) is not None]
+    flags = words[len(given) :]
+    asked = bool(_HELP & set(flags))
+    if len(values) < (command.listing if asked else len(command.arguments)):
+        known.parser.print_help()
+        return 0 if asked else 2
     try:
-        _COMMANDS[known.command](known, flags)
+        return command.run(values, flags) or 0
     except OmnifuseError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
 
 
-def _quickstart(known: argparse.Namespace, flags: list[str]) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="omnifuse", description="One self-supervised model for any subset of Earth-observation sensors.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    data = commands.add_parser("data", help="make, convert and look at data").add_subparsers(required=True, metavar="TASK")
+    for name, command in _COMMANDS.items():
+        *group, last = name.split()
+        required = " ".join([name, *(argument for argument, _ in command.arguments[: command.listing])])
+        sub = (data if group else commands).add_parser(
+            last,
+            help=command.help,
+            description=command.help,
+            usage=f"omnifuse {' '.join([name, *(argument for argument, _ in command.arguments)])} [FLAGS]",
+            epilog=f"`omnifuse {required} --help` lists the flags.",
+            add_help=False,
+        )
+        for argument, meaning in command.arguments:
+            sub.add_argument(argument, nargs="?", help=meaning)
+        sub.set_defaults(command=command, parser=sub)
+    return parser
+
+
+def _quickstart(values: list[str], flags: list[str]) -> None:
     import tyro
 
     from omnifuse.runs.quickstart import QuickstartConfig, quickstart
@@ -44,30 +83,49 @@ def _quickstart(known: argparse.Namespace, flags: list[str]) -> None:
     quickstart(tyro.cli(QuickstartConfig, args=flags, prog="omnifuse quickstart"))
 
 
-def _pretrain(known: argparse.Namespace, flags: list[str]) -> None:
+def _pretrain(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.pretraining import PretrainConfig, pretrain
     from omnifuse.runs.recipe import read_recipe, with_flags
 
-    pretrain(with_flags(read_recipe(known.path, PretrainConfig), flags, f"omnifuse pretrain {known.path}"))
+    pretrain(with_flags(read_recipe(Path(values[0]), PretrainConfig), flags, f"omnifuse pretrain {values[0]}"))
 
 
-def _finetune(known: argparse.Namespace, flags: list[str]) -> None:
+def _finetune(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.finetuning import FinetuneConfig, finetune
     from omnifuse.runs.recipe import read_recipe, with_flags
 
-    finetune(with_flags(read_recipe(known.path, FinetuneConfig), flags, f"omnifuse finetune {known.path}"))
+    finetune(with_flags(read_recipe(Path(values[0]), FinetuneConfig), flags, f"omnifuse finetune {values[0]}"))
 
 
-def _data(known: argparse.Namespace, flags: list[str]) -> None:
+def _landscape(values: list[str], flags: list[str]) -> None:
     import tyro
 
     from omnifuse.runs.data import LandscapeCommand, write_landscape
 
     command = tyro.cli(tyro.conf.OmitArgPrefixes[LandscapeCommand], args=flags, prog="omnifuse data landscape OUT")
-    write_landscape(known.path, command)
+    write_landscape(Path(values[0]), command)
 
 
-_COMMANDS = {"quickstart": _quickstart, "pretrain": _pretrain, "finetune": _finetune, "data": _data}
+def _convert(values: list[str], flags: list[str]) -> None:
+    from omnifuse.runs.conversion import conversion, convert
+
+    kind, path, out = [*values, "PATH", "OUT"][:3]
+    convert(conversion(kind, path, flags), Path(out))
+
+
+_RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
+_COMMANDS = {
+    "quickstart": _Command("landscape, pretraining, fine-tuning, every sensor subset, report", _quickstart),
+    "pretrain": _Command("pretrain encoders without labels", _pretrain, _RECIPE, listing=1),
+    "finetune": _Command("fine-tune a model on labels", _finetune, _RECIPE, listing=1),
+    "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
+    "data convert": _Command(
+        "write a data set as a store; a second run goes on where a stopped one was",
+        _convert,
+        (("KIND", "what it is: pastis, ombria, store, ..."), ("PATH", "where it lies"), ("OUT", "store to write")),
+        listing=1,
+    ),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

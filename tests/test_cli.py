@@ -40,3 +40,21 @@ def test_help_and_mistakes(tmp_path, capsys):
     (tmp_path / "store").mkdir()
     assert main(["data", "landscape", str(tmp_path / "store"), "--places", "1", "--size", "16", "--sensors", "s2"]) != 0
     assert str(tmp_path / "store") in capsys.readouterr().err
+
+
+def test_a_store_is_written_again_from_a_store(tmp_path, capsys):
+    flags = ["--places", "2", "--size", "16", "--sensors", "s2", "--workers", "1"]
+    assert main(["data", "landscape", str(tmp_path / "a"), *flags]) == 0
+    assert main(["data", "convert", "store", str(tmp_path / "a"), str(tmp_path / "b"), "--workers", "1"]) == 0
+    assert "2 places of 160 m" in capsys.readouterr().out
+    assert Store(tmp_path / "b").info == Store(tmp_path / "a").info
+
+
+def test_converting_names_the_nearest_kind_and_lists_its_flags(capsys):
+    assert main(["data", "convert", "pastsi-hd", "a", "b"]) == 4
+    assert "Try: pastis-hd" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["data", "convert", "worldcereal-patches", "--help"])
+    assert stop.value.code == 0 and "--tile" in capsys.readouterr().out
+    assert main(["data", "convert", "ombria", "only-a-path"]) == 2
+    assert main(["data", "convert", "--help"]) == 0 and "KIND" in capsys.readouterr().out
