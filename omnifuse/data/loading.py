@@ -22,7 +22,8 @@ from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch, Frames
 from omnifuse.modalities import Modality
 
-Key = tuple[int, int]  # epoch and position in the indices
+Key = tuple[int, ...]  # epoch and position in the indices; in training also the optimizer step
+SteppedTransform = Callable[[Batch, torch.Generator, int], Batch]  # the last argument is the optimizer step
 
 
 @lru_cache(maxsize=4)
@@ -50,24 +51,36 @@ class PlaceDataset(Dataset[Batch]):
         indices: Places of the source that may be visited.
         seed: Seeds `Batch.draw` and the generator given to `transform`, both keyed by epoch and place.
         transform: Applied to each batch of one.
+        stepped: Applied before it in training, knowing the optimizer step: what changes as training goes on. It draws from a
+            generator of its own, keyed by epoch and place too.
     """
 
-    def __init__(self, source: PlaceSource, indices: Int[np.ndarray, " n"], seed: int, transform: Transform | None = None) -> None:
+    def __init__(
+        self,
+        source: PlaceSource,
+        indices: Int[np.ndarray, " n"],
+        seed: int,
+        transform: Transform | None = None,
+        stepped: SteppedTransform | None = None,
+    ) -> None:
         if not len(indices):
             raise InputError("dataset: no places to read, `indices` is empty. Try: check the split or the label fraction.")
         self.source = source
         self.indices = indices
         self.seed = seed
         self.transform = transform
+        self.stepped = stepped
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, key: Key) -> Batch:
-        epoch, position = key
+        epoch, position, *step = key
         index = int(self.indices[position])
         place = read_place(self.source, index)
         batch = all_sensors(place.to_batch(index, randomness.key(self.seed, "draw", epoch, index)), self.source.modalities)
+        if self.stepped is not None and step:
+            batch = self.stepped(batch, randomness.torch_generator(self.seed, "stepped", epoch, index), step[0])
         if self.transform is None:
             return batch
         return self.transform(batch, randomness.torch_generator(self.seed, "transform", epoch, index))
@@ -127,7 +140,7 @@ def training_batches(
 
     def micro_batches(first: int) -> Iterator[list[Key]]:
         for step in count(first):
-            keys = step_keys(len(dataset), batch_size, seed, step)
+            keys = [(*key, step) for key in step_keys(len(dataset), batch_size, seed, step)]
             for micro in range(accumulation):
                 start = (micro * world + rank) * share
                 yield keys[start : start + share]
