@@ -78,7 +78,9 @@ def write_area(folder: Path, domain: str, zone: str, dates: dict[str, str]) -> N
 
 
 def write_flair(folder: Path, hub: bool = False) -> None:
-    """Write four patches: 1 and 2 to train on, 3 to validate (its dates all under snow), 4 to test in each generation (no mask in the second).
+    """Write four patches: 1 and 2 to train on, 3 to validate (its dates all under snow), 4 to test in each generation.
+
+    The test of the second has no mask.
 
     Args:
         folder: Folder of the download.
