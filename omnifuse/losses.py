@@ -1,9 +1,13 @@
 """Losses as pure functions of tensors."""
 
+from dataclasses import dataclass, replace
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+from omnifuse.nn.negatives import Marks, Negatives
 
 
 def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
@@ -23,7 +27,8 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """InfoNCE of matching rows, the mean of both directions (arXiv:1807.03748, arXiv:2103.00020).
 
-    Computed in float32 (or wider) whatever the autocast state: a bfloat16 logit at scale 100 is off by 0.2.
+    The plain form, on one process with the whole matrix of logits: what `info_nce_sums` must agree with. Computed in float32
+    (or wider) whatever the autocast state: a bfloat16 logit at scale 100 is off by 0.2.
 
     Args:
         a: L2-normalised embeddings of one sensor.
@@ -47,6 +52,57 @@ def info_nce(
             logits = logits.masked_fill(ignored & ~diagonal, -torch.inf)
         target = torch.arange(len(a), device=a.device)
         return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """Sums over the rows of this process; divided by the rows of all processes they are means.
+
+    Attributes:
+        loss: In nats, the mean of both directions.
+        hits_a: Rows of `a` nearer to their positive than to any negative.
+        hits_b: The same for rows of `b`.
+    """
+
+    loss: Float[Tensor, ""]
+    hits_a: Float[Tensor, ""]
+    hits_b: Float[Tensor, ""]
+
+
+def info_nce_sums(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "n d"],
+    temperature: Float[Tensor, ""],
+    marks: Marks,
+    negatives: Negatives,
+    held: list[int],
+) -> Contrasted:
+    """InfoNCE of matching rows with negatives from all processes, in memory linear in the rows (arXiv:1807.03748).
+
+    A collective call, also with no rows. The gradient is that of the sum of the losses of *all* processes: with the average over
+    processes that DDP takes, multiply the loss by the number of processes and divide it by the rows of all.
+
+    Args:
+        a: L2-normalised embeddings of one sensor, this process's.
+        b: L2-normalised embeddings of another sensor; row i is the positive of row i of `a`.
+        temperature: Divides the cosine similarities; positive.
+        marks: What the rows are of; `twin` is filled in here.
+        negatives: Which rows are compared, and how.
+        held: Rows of each process.
+    """
+    width = a.shape[1] if negatives.duplicate_cosine < 1 else 0
+    wide = torch.float64 if a.dtype == torch.float64 else torch.float32
+    a_marks, b_marks = (replace(marks, twin=x[:, :width].detach().to(wide)) for x in (b, a))
+    scale = 1 / temperature
+    found = negatives.sums(a, b, scale, a_marks, b_marks, held)
+    with torch.autocast(a.device.type, enabled=False):
+        positive = (a.to(wide) * b.to(wide)).sum(1) * scale.to(wide)
+        loss = (_log1p_exp(found.rows - positive) + _log1p_exp(found.columns - positive)).sum() / 2
+    return Contrasted(loss, *((positive > most).sum().to(wide) for most in (found.rows_most, found.columns_most)))
+
+
+def _log1p_exp(x: Tensor) -> Tensor:
+    return functional.softplus(x, threshold=50)  # the default threshold of 20 is off by 2e-9
 
 
 def cross_entropy(

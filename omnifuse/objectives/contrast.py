@@ -1,100 +1,76 @@
 """Contrast across sensors: what two sensors see of the same ground is pulled together, of other ground pushed apart."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from omnifuse.config import Config
 from omnifuse.errors import ConfigError
 from omnifuse.frames import Batch, Features
-from omnifuse.losses import info_nce, unit
-from omnifuse.models.encoder import Encoder
-from omnifuse.models.fusion import cells, resize
+from omnifuse.losses import info_nce_sums
+from omnifuse.models.fusion import cells
 from omnifuse.models.model import Encoders, EncodersConfig
-from omnifuse.nn.norms import PixelNorm
-from omnifuse.nn.symmetry import turn, turn_back
-from omnifuse.objectives.base import LossOutput, Objective
-from omnifuse.randomness import key
-
-
-class Temperature(nn.Module):
-    """A learned temperature that cannot fall below a minimum (the logit scale of arXiv:2103.00020, capped)."""
-
-    def __init__(self, start: float, minimum: float) -> None:
-        super().__init__()
-        if not 0 < minimum <= start:
-            raise ConfigError(f"temperature: minimum ({minimum}) must be positive and at most the start ({start}).")
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(start)))
-        self.most = -math.log(minimum)
-
-    def forward(self) -> Float[Tensor, ""]:
-        return (-self.log_scale.clamp(max=self.most)).exp()
-
-
-class Projection(nn.Module):
-    """Features of one sensor to embeddings per ground cell and per place, L2-normalised; thrown away after pretraining.
-
-    Every map of the pyramid takes part, brought to the common cells, so that the contrast trains the fine maps too.
-    """
-
-    def __init__(self, encoder: Encoder, hidden: int, dim: int) -> None:
-        super().__init__()
-        self.maps = nn.ModuleList(nn.Sequential(PixelNorm(width), nn.Conv2d(width, hidden, 1)) for width in encoder.dims)
-        self.shared = nn.Sequential(PixelNorm(hidden), nn.GELU(), nn.Conv2d(hidden, hidden, 1), nn.GELU())
-        self.cell = nn.Conv2d(hidden, dim, 1)
-        self.place = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
-
-    def forward(self, features: Features, side: int) -> tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]:
-        mixed = torch.stack([resize(project(x), side) for project, x in zip(self.maps, features.maps, strict=True)]).sum(0)
-        cells = self.shared(mixed)  # the mean over cells follows the non-linearity: a place is what it is made of
-        return unit(self.cell(cells).flatten(2).mT), unit(self.place(cells.mean((2, 3))))
-
-
-def symmetries(draw: Int[Tensor, " b"], names: list[str]) -> dict[str, Int[Tensor, " b"]]:
-    """Choose one of the eight symmetries for each sensor of each place: a function of the place's draw and the sensor alone."""
-    return {name: torch.tensor([key(int(number), "symmetry/" + name) % 8 for number in draw.tolist()], dtype=torch.long) for name in names}
-
-
-def sampled_cells(draw: Int[Tensor, " b"], total: int, most: int) -> Int[Tensor, "b most"]:
-    """Choose `most` of `total` cells for each place, the same for all sensors: a function of the place's draw alone."""
-    generators = [torch.Generator().manual_seed(int(number)) for number in draw.tolist()]
-    return torch.stack([torch.randperm(total, generator=generator)[:most].sort().values for generator in generators])
+from omnifuse.nn.exchange import Processes, sizes, total
+from omnifuse.nn.negatives import Negatives
+from omnifuse.objectives.base import Comparing, Embedded, LossOutput
+from omnifuse.objectives.projection import Projection, Temperature, chosen_cells, encode_turned, marks_of, rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastConfig(Config):
-    """InfoNCE between all pairs of sensors, at place and at ground-cell level.
+    """InfoNCE between all pairs of sensors, at place and at ground-cell level, with negatives from all processes.
 
     Attributes:
+        kind: Names this objective among others in a saved configuration.
         dim: Width of the embeddings.
         hidden: Width inside the projections.
         cell_gsd: Metres per ground cell that is compared.
         num_cells: Cells drawn per place and step.
         radius: Cells of the same place nearer than this, in metres, are no negatives of each other.
+        duplicate_cosine: What agrees with the positive (the same sensor) above this cosine is no negative; 1 is off.
         cell_weight: Share of the cell level in the loss; the rest is the place level.
         temperature: At the start; learned.
         minimum_temperature: The temperature cannot fall below.
+        tile: Rows and columns of logits at once: the full matrix up to this size, tiles above. 512 to 1,024 is fastest on a CPU;
+            more than 4,096 needs more than 200 MB.
+        ring: Rows travel from process to process in place of all being gathered: memory per process does not grow with their
+            number. The same result.
     """
 
+    kind: Literal["contrast"] = "contrast"
     dim: int = 128
     hidden: int = 256
     cell_gsd: float = 40.0
     num_cells: int = 64
     radius: float = 0.0
+    duplicate_cosine: float = 1.0
     cell_weight: float = 0.8
     temperature: float = 0.1
     minimum_temperature: float = 0.02
+    tile: int = 1024
+    ring: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tile < 1 or not -1 < self.duplicate_cosine <= 1:
+            raise ConfigError(
+                f"contrast: `tile` is {self.tile}, expected 1 or more, and `duplicate_cosine` is {self.duplicate_cosine}, expected "
+                "above -1 and at most 1. Try: 1024 and 1."
+            )
 
     def build(self, sensors: EncodersConfig) -> "Contrast":
         return Contrast(sensors, self)
 
 
-class Contrast(Objective):
-    """Cross-modal InfoNCE (arXiv:1807.03748) over all pairs of sensors; a pair counts the places where both are present."""
+class Contrast(Comparing):
+    """Cross-modal InfoNCE (arXiv:1807.03748) over all pairs of sensors; a pair counts the places where both are present.
+
+    The loss and its gradient are those of one process with the places of all, however these are divided.
+    """
 
     def __init__(self, sensors: EncodersConfig, config: ContrastConfig) -> None:
         super().__init__()
@@ -116,62 +92,44 @@ class Contrast(Objective):
         return {name: self.projections[name](seen, side) for name, seen in features.items()}
 
     def encode_turned(self, batch: Batch) -> dict[str, Features]:
-        """Encode each sensor of each place under a symmetry of its own, and turn the maps back.
+        """Encode each sensor of each place under a symmetry of its own, and turn the maps back."""
+        return encode_turned(self.encoders, batch)
 
-        Else a cell is told by where it lies: padding shows the border to an encoder, the border gives the position, and two
-        sensors that agree on positions solve the contrast without looking at the ground.
-        """
-        features, turned = {}, {}
-        symmetry = {name: which.to(batch.place.device) for name, which in symmetries(batch.draw, list(batch.frames)).items()}
-        for name, seen in batch.frames.items():
-            turned[name] = replace(seen, pixels=turn(seen.pixels, symmetry[name][seen.place]))
-        for name, seen in self.encoders(replace(batch, frames=turned)).items():
-            which = symmetry[name][seen.place] if name in symmetry else seen.place  # no rows where it was never given
-            features[name] = replace(seen, maps=tuple(turn_back(x, which) for x in seen.maps))
-        return features
+    def represent(self, batch: Batch) -> Embedded:
+        return self.represent_features(self.encode_turned(batch) if self.training else self.encoders(batch), batch)
 
-    def forward(self, batch: Batch) -> LossOutput:
-        embedded = self.project(self.encode_turned(batch) if self.training else self.encoders(batch), batch.size)
+    def represent_features(self, features: dict[str, Features], batch: Batch) -> Embedded:
+        """Embed a micro-batch from the maps of its sensors, for an objective that needs the maps too."""
         side = cells(batch.size, self.config.cell_gsd)
-        chosen = sampled_cells(batch.draw, side * side, self.config.num_cells)
-        zero = torch.zeros(batch.num_places, dtype=torch.bool)
-        present = {name: batch.frames[name].present if name in batch.frames else zero for name in embedded}
-        losses, weights, metrics = [], [], {}
-        for a, b in combinations(embedded, 2):
-            both = present[a] & present[b]
-            (cell_a, place_a), (cell_b, place_b) = (pick(embedded[name], present[name], both, chosen) for name in (a, b))
-            ignored = self.near(chosen[both], side, batch.size).to(cell_a.device) if self.config.radius else None
-            cell_loss = info_nce(cell_a, cell_b, self.cell_temperature(), ignored)
-            place_loss = info_nce(place_a, place_b, self.place_temperature())
-            losses.append(self.config.cell_weight * cell_loss + (1 - self.config.cell_weight) * place_loss)
-            weights.append(float(both.sum() > 1))  # a single place has no other ground to be told from
-            if both.sum() > 1:
-                metrics[f"loss_cell/{a}-{b}"], metrics[f"loss_place/{a}-{b}"] = cell_loss.detach(), place_loss.detach()
-                metrics[f"top1_cell/{a}-{b}"] = top1(cell_a, cell_b)
-        weight = torch.tensor(weights, device=losses[0].device)
-        metrics["temperature_cell"] = self.cell_temperature().detach()
-        metrics["temperature_place"] = self.place_temperature().detach()
-        return LossOutput((torch.stack(losses) * weight).sum() / weight.sum().clamp(min=1), metrics)
+        return chosen_cells(self.project(features, batch.size), batch, side, self.config.num_cells)
 
-    def near(self, chosen: Int[Tensor, "p most"], side: int, size: float) -> Tensor:
-        """Mark pairs of different cells of the same place that lie nearer than the radius."""
-        num_places, most = chosen.shape
-        metres = torch.stack([chosen // side, chosen % side], -1) * (size / side)
-        close = (torch.cdist(metres.float(), metres.float()) < self.config.radius) & ~torch.eye(most, dtype=torch.bool)
-        same = torch.eye(num_places, dtype=torch.bool)[:, None, :, None]
-        return (close[:, :, None] & same).reshape(num_places * most, num_places * most)
+    def compare(self, parts: Sequence[Embedded]) -> LossOutput:
+        seen, config = Embedded.cat(parts), self.config
+        processes = Processes.joined(config.ring) if self.training else Processes()
+        near = Negatives(processes, config.tile, config.radius, config.duplicate_cosine)
+        present = {name.removeprefix("present/"): mark for name, mark in seen.marks.items() if name.startswith("present/")}
+        temperatures = self.cell_temperature(), self.place_temperature()
+        num_cells = seen.marks["ground"].shape[1]
 
-
-def pick(
-    embedded: tuple[Tensor, Tensor], present: Tensor, both: Tensor, chosen: Int[Tensor, "b most"]
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "p d"]]:
-    """Return the chosen cells (flat) and the place embeddings of the places in `both`, from rows of the places in `present`."""
-    cell, place = embedded
-    row = (present.cumsum(0) - 1)[both].to(cell.device)
-    return cell[row[:, None], chosen[both].to(cell.device)].flatten(0, 1), place[row]
-
-
-def top1(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Share of rows of `a` whose nearest row of `b` is their own."""
-    with torch.no_grad():
-        return ((a @ b.T).argmax(1) == torch.arange(len(a), device=a.device)).float().mean()
+        pairs = {(a, b): present[a] & present[b] for a, b in combinations(present, 2)}
+        held = dict(zip(pairs, sizes([int(both.sum()) for both in pairs.values()], processes, temperatures[0].device), strict=True))
+        counted = [pair for pair in pairs if sum(held[pair]) > 1]  # a single place has no other ground to be told from
+        losses, sums = [], []
+        for (a, b), both in pairs.items():  # all pairs, counted or not: every process makes the same calls
+            (cell_a, place_a), (cell_b, place_b) = (rows_of(seen, name, both) for name in (a, b))
+            cell_marks, place_marks = marks_of(seen, both)
+            cell = info_nce_sums(cell_a, cell_b, temperatures[0], cell_marks, near, [n * num_cells for n in held[a, b]])
+            place = info_nce_sums(place_a, place_b, temperatures[1], place_marks, replace(near, radius=0.0), held[a, b])
+            places = max(sum(held[a, b]), 1)
+            mean = config.cell_weight * cell.loss / (places * num_cells) + (1 - config.cell_weight) * place.loss / places
+            losses.append(mean * processes.world * ((a, b) in counted))
+            values = cell.loss / num_cells, place.loss, cell.hits_a / num_cells, cell.hits_b / num_cells
+            sums.append(torch.stack(values).detach() / places)
+        means = total(torch.cat(sums), processes).view(-1, 4)
+        metrics: dict[str, Tensor] = {}
+        for (a, b), row in zip(pairs, means, strict=True):
+            if (a, b) in counted:
+                names = (f"loss_cell/{a}-{b}", f"loss_place/{a}-{b}", f"top1_cell/{a}-{b}", f"top1_cell/{b}-{a}")
+                metrics |= dict(zip(names, row, strict=True))
+        metrics |= {"temperature_cell": temperatures[0].detach(), "temperature_place": temperatures[1].detach()}
+        return LossOutput(torch.stack(losses).sum() / max(len(counted), 1), metrics)

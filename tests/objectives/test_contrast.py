@@ -12,12 +12,14 @@ from omnifuse.frames import Batch
 from omnifuse.losses import info_nce
 from omnifuse.models.model import EncodersConfig
 from omnifuse.models.utae import UTAEConfig
-from omnifuse.objectives.contrast import Contrast, ContrastConfig, Temperature, sampled_cells, symmetries
+from omnifuse.nn.negatives import Marks, Negatives
+from omnifuse.objectives.contrast import Contrast, ContrastConfig
+from omnifuse.objectives.projection import Temperature, sampled_cells, symmetries
 
 
 def contrast(**changes: float) -> Contrast:
     torch.manual_seed(0)
-    return ContrastConfig(dim=8, hidden=16, cell_gsd=40.0, num_cells=6, **changes).build(sensors())
+    return ContrastConfig(**{"dim": 8, "hidden": 16, "cell_gsd": 40.0, "num_cells": 6, **changes}).build(sensors())
 
 
 def test_the_loss_is_the_mean_over_pairs_of_places_that_have_both():
@@ -61,14 +63,23 @@ def test_nothing_to_pair_is_zero_and_touches_every_parameter(counts):
 
 
 def test_near_cells_of_one_place_are_no_negatives():
-    objective = contrast(radius=50.0)
-    chosen = torch.tensor([[0, 1, 5, 15], [0, 1, 5, 15]])  # of 4×4 cells of 40 m
-    near = objective.near(chosen, 4, 160.0)
+    position = 40.0 * torch.tensor([[0, 0], [0, 1], [1, 1], [3, 3]])  # of 4×4 cells of 40 m
+    marks = Marks.of(torch.arange(8), torch.arange(8) // 4, torch.cat([position, position]))
+    none = torch.zeros(8, 2)
+    near, of_columns = Negatives(radius=50.0).excluded(none, none, marks, marks)
     distance = [[0, 40, 56.6, 170], [40, 0, 40, 144], [56.6, 40, 0, 113], [170, 144, 113, 0]]
-    expected = torch.tensor([[0 < d < 50 for d in row] for row in distance])
-    assert torch.equal(near, torch.block_diag(expected, expected))
+    expected = torch.tensor([[d < 50 for d in row] for row in distance])
+    assert torch.equal(near, torch.block_diag(expected, expected)) and near is of_columns
     batch = places(s2=(2, 1, 1), s1_asc=(1, 1, 2))
-    assert objective.eval()(batch).loss < contrast().eval()(batch).loss
+    assert contrast(radius=50.0).eval()(batch).loss < contrast().eval()(batch).loss
+
+
+def test_a_place_that_comes_twice_is_no_negative_of_itself():
+    objective, batch = contrast(num_cells=16).eval(), places(s2=(1, 1, 1), s1_asc=(1, 1, 1))
+    twice = Batch.cat([batch, batch])
+    apart = objective(replace(twice, place=torch.arange(6)))
+    assert objective(twice).metrics["top1_cell/s2-s1_asc"] >= apart.metrics["top1_cell/s2-s1_asc"] == 0  # as near as the positive
+    assert objective(twice).loss < apart.loss
 
 
 def planted(seed: int, order: torch.Tensor) -> Batch:
