@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnifuse.dropout import date_dropout, limit_dates, modality_dropout
+from omnifuse.dropout import band_dropout, date_dropout, limit_dates, modality_dropout, ramp
 from omnifuse.frames import Batch, Frames
 
 counts = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=4)
@@ -85,3 +85,43 @@ def test_a_rate_that_would_drop_everything_is_refused(rate):
         modality_dropout(make([[1, 1, 1]]), rate, generator())
     with pytest.raises(ValueError, match="rate"):
         date_dropout(make([[1, 1, 1]]), rate, generator())
+
+
+def test_sensors_have_rates_of_their_own():
+    after = modality_dropout(make([[1, 1, 1]] * 20000), {"a": 0.8, "c": 0.2}, generator())
+    a, b, c = after.present.double().mean(1).tolist()
+    assert b == 1  # no rate: never dropped
+    assert a == pytest.approx(0.2, abs=0.015) and c == pytest.approx(0.8, abs=0.015)
+
+
+def test_what_stays_at_a_rate_stays_at_every_lower_one():
+    before = make([[1, 1, 1]] * 500)
+    low, high = (modality_dropout(before, rate, generator(3)).present for rate in (0.2, 0.6))
+    assert bool((low | ~high).all()) and high.sum() < low.sum()
+
+
+def test_a_rate_rises_linearly_and_then_stays():
+    assert [ramp(fraction, 0.5) for fraction in (0.0, 0.25, 0.5, 1.0)] == [0, 0.5, 1, 1]
+    assert ramp(0.0, 0.0) == 1  # no ramp: whole from the start
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint16], ids=str)
+def test_a_dropped_band_is_its_mean_on_all_dates_and_one_band_stays(dtype):
+    pixels = (torch.arange(6 * 4 * 4).view(6, 4, 2, 2) + 50).to(dtype)
+    batch = Batch({"a": Frames(pixels, torch.arange(6), torch.tensor([3, 0, 3]))}, 10.0, torch.arange(3), torch.arange(3))
+    means = {"a": (1.2, 2.2, 3.2, 4.2)}
+    shares = []
+    for seed in range(300):
+        after = band_dropout(batch, 0.5, means, generator(seed)).frames["a"].pixels
+        assert after.dtype == dtype
+        filled = torch.tensor(means["a"]).to(dtype)[None, :, None, None]
+        dropped = (after == filled).flatten(2).all(2)
+        assert torch.equal(after.float(), torch.where(dropped[:, :, None, None], filled.float(), pixels.float()))
+        assert torch.equal(dropped[0], dropped[2]) and not bool(dropped.all(1).any())  # one place is one draw
+        shares.append(dropped.float().mean().item())
+    assert sum(shares) / 300 == pytest.approx(0.5 - 0.5**4 / 4, abs=0.03)
+
+
+def test_band_rates_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="rate"):
+        band_dropout(make([[1, 1, 1]]), 1.0, dict.fromkeys("abc", (0.0,)), generator())

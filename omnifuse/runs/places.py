@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Int
 
 from omnifuse.config import Config, to_dict, write_json
-from omnifuse.data.loading import PlaceDataset, training_batches
+from omnifuse.data.loading import PlaceDataset, SteppedTransform, training_batches
 from omnifuse.data.memory import InMemory
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sensors import SensorView
 from omnifuse.data.transforms import Transform, compose, crop, symmetry
-from omnifuse.dropout import limit_dates, modality_dropout
-from omnifuse.errors import StoppedError
+from omnifuse.dropout import band_dropout, date_dropout, limit_dates, modality_dropout, ramp
+from omnifuse.errors import ConfigError, StoppedError
 from omnifuse.frames import Batch
-from omnifuse.modalities import Modality
+from omnifuse.modalities import Modality, check_names
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult
@@ -48,15 +48,32 @@ class AugmentConfig(Config):
 
     Attributes:
         modality_dropout: Probability of dropping a sensor of a place; at least one stays.
+        modality_rates: The same for single sensors, in place of `modality_dropout`.
+        date_dropout: Probability of dropping each date of a sensor; at least one stays.
+        band_dropout: Probability of replacing each band of a sensor by its mean; at least one stays.
+        dropout_ramp: Share of the training over which these rates rise linearly from zero; 0: they are whole from the start.
         most_dates: At most so many dates of a series, drawn at random; 0 keeps all.
         symmetry: Whether one of the eight symmetries of the square is applied to all sensors and labels alike.
         crop: Side in metres of a random square of ground; 0 keeps the whole place.
     """
 
     modality_dropout: float = 0.0
+    modality_rates: dict[str, float] = field(default_factory=dict)
+    date_dropout: float = 0.0
+    band_dropout: float = 0.0
+    dropout_ramp: float = 0.0
     most_dates: int = 0
     symmetry: bool = True
     crop: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("modality_dropout", "date_dropout", "band_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"augment: `{name}` is {getattr(self, name)}, expected a share from 0 to below 1. Try: 0.5.")
+        if not all(0 <= rate < 1 for rate in self.modality_rates.values()):
+            raise ConfigError(f"augment: `modality_rates` is {self.modality_rates}, expected shares from 0 to below 1. Try: 0.5.")
+        if not 0 <= self.dropout_ramp <= 1:
+            raise ConfigError(f"augment: `dropout_ramp` is {self.dropout_ramp}, expected a share of the training, 0 to 1. Try: 0.5.")
 
 
 def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers: int, source: PlaceSource | None = None) -> PlaceSource:
@@ -89,8 +106,6 @@ def refuse_stopped(result: TrainResult) -> None:
 def transform_of(config: AugmentConfig, modalities: dict[str, Modality]) -> Transform:
     """Return the transform of a batch of one; what it draws is keyed by seed, epoch and place, whoever runs it."""
     steps: list[Transform] = []
-    if config.modality_dropout:
-        steps.append(partial(_modality_dropout, rate=config.modality_dropout))
     if config.most_dates:
         steps.append(partial(_limit_dates, most=config.most_dates))
     if config.crop:
@@ -100,11 +115,43 @@ def transform_of(config: AugmentConfig, modalities: dict[str, Modality]) -> Tran
     return compose(*steps)
 
 
+def dropout_of(config: AugmentConfig, modalities: dict[str, Modality], steps: int) -> SteppedTransform | None:
+    """Return the dropout of sensors, dates and bands as it is at an optimizer step of `steps`; None where nothing is dropped.
+
+    The step comes with the key of a place, so a schedule is the same on any number of processes and workers, and after a restart.
+    """
+    check_names(list(config.modality_rates), list(modalities), "augment: `modality_rates`")
+    if not (config.modality_dropout or any(config.modality_rates.values()) or config.date_dropout or config.band_dropout):
+        return None
+    return partial(_dropped, config=config, means={name: modality.mean for name, modality in modalities.items()}, steps=steps)
+
+
+def _dropped(
+    batch: Batch, generator: torch.Generator, step: int, config: AugmentConfig, means: dict[str, tuple[float, ...]], steps: int
+) -> Batch:
+    share = ramp(step / steps, config.dropout_ramp)
+    rates = {name: share * config.modality_rates.get(name, config.modality_dropout) for name in batch.frames}
+    batch = modality_dropout(batch, rates, generator)
+    if config.date_dropout:
+        batch = date_dropout(batch, share * config.date_dropout, generator)
+    if config.band_dropout:
+        batch = band_dropout(batch, share * config.band_dropout, means, generator)
+    return batch
+
+
 def training_places(
-    source: PlaceSource, places: Int[np.ndarray, " n"], augment: AugmentConfig, train: TrainConfig
+    source: PlaceSource,
+    places: Int[np.ndarray, " n"],
+    augment: AugmentConfig,
+    train: TrainConfig,
+    modalities: dict[str, Modality] | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
-    """Return what the loop asks for: this process's micro-batches from any optimizer step on."""
-    dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities))
+    """Return what the loop asks for: this process's micro-batches from any optimizer step on.
+
+    `modalities` are those of the model, whose statistics say what a dropped band becomes; by default those of the source.
+    """
+    stepped = dropout_of(augment, modalities or source.modalities, train.steps)
+    dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities), stepped)
 
     def from_step(step: int) -> Iterator[Batch]:  # asked for by the loop, which has joined the processes by then
         rank, world = this_process()
@@ -112,10 +159,6 @@ def training_places(
         return training_batches(dataset, rank=rank, world=world, **common)(step)
 
     return from_step
-
-
-def _modality_dropout(batch: Batch, generator: torch.Generator, rate: float) -> Batch:
-    return modality_dropout(batch, rate, generator)
 
 
 def _limit_dates(batch: Batch, generator: torch.Generator, most: int) -> Batch:
