@@ -3,6 +3,7 @@
 Pictures are `Figure` objects without pyplot: no global state, no window, nothing to close.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +154,6 @@ def _sensor(name: str) -> str:
     return " ".join([first.upper() if len(first) <= 4 else first.capitalize(), *rest])
 
 
-def save_png(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path | io.BytesIO) -> None:
     """Write a picture; the same picture gives the same bytes."""
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})

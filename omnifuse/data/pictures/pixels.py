@@ -14,28 +14,36 @@ from omnifuse.modalities import Modality
 VISIBLE = (380.0, 780.0)  # nanometers
 OPTICAL = 3000.0  # nanometers; reflected sunlight is below
 CLEAR = 0.3  # quantile over time; the median is a cloud where more than half the dates are cloudy
-HEADROOM = (0.15, 0.9)  # of the range, below and above
+DARK = 0.1  # quantile over time: what is black in the darkest season
+DARK = 0.1  # quantile over time; a season may be darker than the ground ever varies within one date
+HEADROOM = 0.8  # of the range, above
 VOID = "#b9c1c9"  # neither learned nor scored
 
 
 def stretch_limits(pixels: Num[np.ndarray, "t c h w"], modality: Modality) -> Float[np.ndarray, "k 2"]:
     """Return the values shown as black and white for each picture band, common to all frames.
 
-    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of a low
-    quantile over time, with headroom because a season reaches beyond it: clouds saturate and the ground does not turn black.
+    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of low quantiles over
+    time, with headroom because a season is brighter: clouds saturate and the ground does not turn black.
     Bands of visible light share their limits, which keeps the hue true.
     """
     chosen = pixels[:, list(modality.rgb)].astype(np.float32)
     wavelengths = [modality.wavelengths[band] for band in modality.rgb]
     clouds = len(chosen) > 1 and all(0 < wavelength < OPTICAL for wavelength in wavelengths)
+    visible = all(VISIBLE[0] <= wavelength <= VISIBLE[1] for wavelength in wavelengths)
+
+    def percentile(images: Float[np.ndarray, "t k h w"], percent: float) -> Float[np.ndarray, " _b"]:
+        bands = np.moveaxis(images, 1, 0).reshape(len(wavelengths), -1)
+        return np.percentile(bands.reshape(1, -1) if visible else bands, percent, axis=1).astype(np.float64)
+
     if clouds:
-        chosen = np.quantile(chosen, CLEAR, axis=0, keepdims=True)
-    bands = np.moveaxis(chosen, 1, 0).reshape(len(wavelengths), -1)
-    if all(VISIBLE[0] <= wavelength <= VISIBLE[1] for wavelength in wavelengths):
-        bands = bands.reshape(1, -1)
-    low, high = np.percentile(bands, (2, 98), axis=1).astype(np.float64)
-    if clouds:
-        low, high = low - HEADROOM[0] * (high - low), high + HEADROOM[1] * (high - low)
+        low, high = (
+            percentile(np.quantile(chosen, DARK, axis=0, keepdims=True), 2),
+            percentile(np.quantile(chosen, CLEAR, axis=0, keepdims=True), 98),
+        )
+        high = high + HEADROOM * (high - low)
+    else:
+        low, high = percentile(chosen, 2), percentile(chosen, 98)
     limits = np.stack([low, np.where(high > low, high, low + 1)], 1)
     return np.broadcast_to(limits, (len(modality.rgb), 2))
 
@@ -91,6 +99,12 @@ def occurring(maps: Sequence[Integer[np.ndarray, "h w"]], classes: ClassTable) -
     values = np.unique(np.concatenate([np.unique(labels) for labels in maps])) if maps else np.zeros(0, int)
     entries = [(classes.names[i], classes.colors[i]) for i in range(len(classes.names)) if i in values and i != classes.ignore]
     return [*entries, ("not scored", VOID)] if classes.ignore in values else entries
+
+
+def class_shares(labels: Integer[np.ndarray, "h w"], classes: ClassTable) -> dict[str, float]:
+    """Return the share of the map under each name that `occurring` gives."""
+    shares = {name: float((labels == i).mean()) for i, name in enumerate(classes.names) if i != classes.ignore}
+    return {**shares, "not scored": float((labels == classes.ignore).mean())}
 
 
 ERROR_KEY = (("right", RIGHT), ("wrong", WRONG), ("not scored", VOID))

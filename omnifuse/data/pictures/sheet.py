@@ -1,23 +1,22 @@
 """Everything about one place on one sheet: what each sensor saw over time, the labels, the predictions, the errors."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Integer
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omnifuse.classes import ClassTable
+from omnifuse.data.pictures.lines import dates_part, line_part, scene_part
 from omnifuse.data.pictures.look import (
     EMPTY,
     INK,
     LEGEND_ROW,
     MUTED,
-    SERIES,
     bare,
     draw_legend,
     fit,
@@ -25,12 +24,13 @@ from omnifuse.data.pictures.look import (
     look,
     new_figure,
     place_axes,
-    text_width,
     write,
 )
+from omnifuse.data.pictures.parts import CAPTION, GAP, HEADER, INSIDE, MARGIN, PAUSE, WIDTH, Part, date_text, head, is_date, side_by_side
 from omnifuse.data.pictures.pixels import (
     ERROR_KEY,
     accuracy_note,
+    class_shares,
     error_picture,
     label_picture,
     nearest_dates,
@@ -42,10 +42,6 @@ from omnifuse.data.pictures.pixels import (
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
-
-WIDTH, MARGIN, GAP = 12.0, 0.3, 0.1  # inches
-INSIDE = WIDTH - 2 * MARGIN
-HEADER, CAPTION, PAUSE = 0.3, 0.24, 0.26
 
 
 @dataclass(frozen=True)
@@ -60,12 +56,6 @@ class _Tile:
     key: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Part:
-    height: float
-    draw: Callable[[Figure, float], None]
-
-
 def draw_place(
     place: Place,
     modalities: dict[str, Modality],
@@ -73,6 +63,8 @@ def draw_place(
     predictions: dict[str, Integer[np.ndarray, "h w"]] | None = None,
     num_dates: int = 6,
     title: str = "",
+    about: str = "",
+    dates: bool = False,
 ) -> Figure:
     """Draw one place.
 
@@ -87,6 +79,8 @@ def draw_place(
         predictions: Label maps by the name that stands above them.
         num_dates: Dates per series, at most.
         title: Heading of the sheet.
+        about: A line below it.
+        dates: Whether to draw all dates of all sensors on one axis.
     """
     predictions = predictions or {}
     for name, prediction in predictions.items():
@@ -98,23 +92,40 @@ def draw_place(
     days = [place.series[name].day for name, m in modalities.items() if m.series and not m.per_place and not empty[name]]
     first, last = (min(int(d[0]) for d in days), max(int(d[-1]) for d in days)) if days else (0, 0)
     targets = np.linspace(first, last, num_dates) if num_dates > 1 else np.array([(first + last) / 2])
-    parts = [_Part(0.42, lambda figure, top: write(figure, MARGIN, top, title, fontsize=13, fontweight="bold"))] if title else []
+    parts = [Part(0.42, lambda figure, top: write(figure, MARGIN, top, title, fontsize=13, fontweight="bold"))] if title else []
+    if about:
+        parts.append(Part(0.36, lambda figure, top: write(figure, MARGIN, top - 0.1, fit(about, INSIDE, 9.5), fontsize=9.5, color=MUTED)))
     singles: list[_Tile] = []
+    seen = {
+        name: with_something_to_see(place.series[name], m)
+        for name, m in modalities.items()
+        if m.series and not (m.per_place or empty[name])
+    }
+    shown = {name: [int(seen[name][i]) for i in nearest_dates(place.series[name].day[seen[name]], targets)] for name in seen}
+    columns = max([len(frames) for frames in shown.values()], default=1)
     for name, modality in modalities.items():
         if empty[name]:
             parts.append(_missing(modality))
         elif modality.per_place:
-            parts.append(_line(place.series[name], modality))
+            parts.append(line_part(place.series[name], modality))
         elif modality.series:
-            seen = with_something_to_see(place.series[name], modality)
-            chosen = [int(seen[index]) for index in nearest_dates(place.series[name].day[seen], targets)]
-            parts.append(_strip(place.series[name], modality, chosen, max(1, num_dates)))
+            parts.append(_strip(place.series[name], modality, shown[name], columns))
         else:
             singles.append(_single(place.series[name], modality))
-    if singles or place.target is not None or predictions:
-        if classes is None and (place.target is not None or predictions):
-            raise InputError("sheet: labels or predictions without a class table. Try: pass `classes`.")
-        parts.append(_maps(singles, place.target, predictions, classes or ClassTable((), ())))
+            shown[name] = [len(place.series[name].day) - 1]
+    if dates and (axis := dates_part(place, modalities, shown)) is not None:
+        parts.append(axis)
+    if classes is None and (place.target is not None or predictions):
+        raise InputError("sheet: labels or predictions without a class table. Try: pass `classes`.")
+    scene = place.target if place.target is not None and place.target.ndim == 1 else None
+    target = place.target if scene is None else None
+    if singles or target is not None or predictions:
+        parts.append(_maps(singles, target, predictions, classes or ClassTable((), ())))
+    if scene is not None and classes is not None:
+        left = len(singles) * (INSIDE / 4 + 0.1)
+        fits = 0 < len(singles) <= 2 and not predictions
+        labels = scene_part(scene, classes, left if fits else 0.0)
+        parts.append(side_by_side(parts.pop(), labels) if fits else labels)
     with look():
         figure = new_figure(WIDTH, 0.25 + sum(part.height for part in parts) + 0.1)
         top = 0.25
@@ -124,59 +135,38 @@ def draw_place(
         return figure
 
 
-def _head(figure: Figure, top: float, modality: Modality, note: str) -> None:
-    write(figure, MARGIN, top, modality.title, fontsize=10.5, fontweight="bold")
-    write(figure, MARGIN + text_width(modality.title, 10.5, bold=True) + 0.15, top + 0.025, note, fontsize=8.5, color=MUTED)
-
-
 def _bands(modality: Modality) -> str:
     return ", ".join(modality.bands[i] for i in modality.rgb)
 
 
-def _missing(modality: Modality) -> _Part:
+def _missing(modality: Modality) -> Part:
     def draw(figure: Figure, top: float) -> None:
-        _head(figure, top, modality, "")
+        head(figure, top, modality, "")
         axes = place_axes(figure, MARGIN, top + HEADER, INSIDE, 0.4)
         bare(axes)
         axes.set_facecolor(EMPTY)
         axes.text(0.5, 0.5, "missing at this place", ha="center", va="center", color=MUTED, fontsize=9)
 
-    return _Part(HEADER + 0.4 + PAUSE, draw)
+    return Part(HEADER + 0.4 + PAUSE, draw)
 
 
-def _line(series: Series, modality: Modality) -> _Part:
-    """One pixel for the whole place: its first picture band over time."""
-    band = modality.rgb[0]
-
-    def draw(figure: Figure, top: float) -> None:
-        _head(figure, top, modality, f"{modality.bands[band]}, {modality.units[band]}; one value for the whole place")
-        axes = place_axes(figure, MARGIN + 0.35, top + HEADER, INSIDE - 0.35, 0.85)
-        value = series.pixels[:, band].reshape(len(series.day), -1).mean(1, dtype=np.float64)
-        axes.plot(series.day.astype("datetime64[D]"), value, marker="o", markersize=3, color=SERIES[0])
-        axes.grid(axis="y")
-        axes.locator_params(axis="y", nbins=4)
-        locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        axes.tick_params(length=0, labelsize=8)
-
-    return _Part(HEADER + 0.85 + 0.24 + PAUSE, draw)
-
-
-def _strip(series: Series, modality: Modality, frames: Sequence[int], columns: int) -> _Part:
+def _strip(series: Series, modality: Modality, frames: Sequence[int], columns: int) -> Part:
     side = min((INSIDE - (columns - 1) * GAP) / columns, 2.8)
     limits = stretch_limits(series.pixels, modality)
     context = _context(modality, series)
 
     def draw(figure: Figure, top: float) -> None:
         shown = f"{len(frames)} of {len(series.day)} dates" if len(frames) < len(series.day) else f"{len(series.day)} dates"
-        _head(figure, top, modality, f"{_bands(modality)} at {modality.gsd:g} m · {shown if len(series.day) > 1 else 'a single date'}")
+        known = "" if all(is_date(int(day)) for day in series.day) else " · dates not published"
+        head(
+            figure, top, modality, f"{_bands(modality)} at {modality.gsd:g} m · {shown if len(series.day) > 1 else 'a single date'}{known}"
+        )
         for column, frame in enumerate(frames):
             picture = to_picture(series.pixels[frame], modality.rgb, limits)
-            tile = _Tile("", picture, _date(series, frame), context)
+            tile = _Tile("", picture, date_text(int(series.day[frame])), context)
             _tile(figure, MARGIN + column * (side + GAP), top + HEADER, side, tile)
 
-    return _Part(HEADER + side + CAPTION + PAUSE, draw)
+    return Part(HEADER + side + CAPTION + PAUSE, draw)
 
 
 def _single(series: Series, modality: Modality) -> _Tile:
@@ -186,15 +176,14 @@ def _single(series: Series, modality: Modality) -> _Tile:
         unit = modality.units[modality.rgb[0]]
         note = f"{modality.bands[modality.rgb[0]]}, {limits[0, 0]:.0f} (black) to {limits[0, 1]:.0f} {unit} (white)"
     else:
-        note = f"{_bands(modality)} at {modality.gsd:g} m, {_date(series, len(series.day) - 1)}"
+        note = f"{_bands(modality)} at {modality.gsd:g} m, {date_text(int(series.day[-1]))}"
     return _Tile(modality.title, picture, note, _context(modality, series), smooth=True)
 
 
-def _maps(
-    singles: list[_Tile], target: np.ndarray | None, predictions: dict[str, Integer[np.ndarray, "h w"]], classes: ClassTable
-) -> _Part:
-    """Columns of two: images; labels and the key of the errors; each prediction above its errors."""
-    columns: list[list[_Tile]] = [singles[i : i + 2] for i in range(0, len(singles), 2)]
+def _maps(singles: list[_Tile], target: np.ndarray | None, predictions: dict[str, Integer[np.ndarray, "h w"]], classes: ClassTable) -> Part:
+    """Columns of two: images; labels and the key of the errors; each prediction above its errors. One row where nothing is predicted."""
+    deep = 2 if predictions else 1
+    columns: list[list[_Tile]] = [singles[i : i + deep] for i in range(0, len(singles), deep)]
     maps = [*([target] if target is not None else []), *predictions.values()]
     if target is not None:
         columns.append([_Tile("Labels", label_picture(target, classes)), *([_Tile("", None, key=ERROR_KEY)] if predictions else [])])
@@ -205,6 +194,8 @@ def _maps(
             column.append(_Tile("Errors", error_picture(prediction, target, classes.ignore), note))
         columns.append(column)
     entries = occurring(maps, classes)
+    if target is not None and not predictions:
+        entries = [(f"{name}, {100 * shares[name]:.1f} %", color) for shares in [class_shares(target, classes)] for name, color in entries]
     per_row = math.ceil(len(columns) / math.ceil(len(columns) / 5))  # rows of at most five, equally long
     side = (INSIDE - (max(per_row, 4) - 1) * 0.2) / max(per_row, 4)
     blocks = [columns[i : i + per_row] for i in range(0, len(columns), per_row)]
@@ -226,7 +217,7 @@ def _maps(
                     _tile(figure, MARGIN + x * (side + 0.2), top + y * tall + HEADER, side, tile)
             top += height
 
-    return _Part(sum(heights) + below + 0.1, draw)
+    return Part(sum(heights) + below + 0.1, draw)
 
 
 def _tile(figure: Figure, left: float, top: float, side: float, tile: _Tile) -> None:
@@ -254,7 +245,3 @@ def _frame(axes: Axes, tile: _Tile) -> None:
 
 def _context(modality: Modality, series: Series) -> float:
     return modality.context / (modality.gsd * series.pixels.shape[2])
-
-
-def _date(series: Series, frame: int) -> str:
-    return str(np.datetime64(int(series.day[frame]), "D"))
