@@ -117,7 +117,8 @@ def write_flair_hub(folder: Path, tables: str = "gpkg") -> None:
             rows = [{"patch_id": patch, "acquisition_dates": text} for patch, text in texts.items()]
             write_csv(metadata / f"GLOBAL_{name}_MTD_DATES.csv", rows, tables)
         return
+    ids = {patch: patch for patch in PATCHES}
     for name, texts in dates.items():
-        write_geopackage(metadata / f"GLOBAL_{name}_MTD_DATES.gpkg", {"patch_id": dict(zip(PATCHES, PATCHES)), "acquisition_dates": texts})
-    write_geopackage(metadata / "GLOBAL_AERIAL_MTD_DATES.gpkg", {"patch_id": dict(zip(PATCHES, PATCHES)), "date": single})
-    write_geopackage(metadata / "GLOBAL_ALL_MTD_SPLIT.gpkg", {"patch_id": dict(zip(PATCHES, PATCHES)), "split_1": parts}, PATCHES)
+        write_geopackage(metadata / f"GLOBAL_{name}_MTD_DATES.gpkg", {"patch_id": ids, "acquisition_dates": texts})
+    write_geopackage(metadata / "GLOBAL_AERIAL_MTD_DATES.gpkg", {"patch_id": ids, "date": single})
+    write_geopackage(metadata / "GLOBAL_ALL_MTD_SPLIT.gpkg", {"patch_id": ids, "split_1": parts}, PATCHES)

@@ -12,13 +12,14 @@ Expects the folders of the challenges or of the data hub; files are found by nam
 * Splits by department: `split` in the metadata; `region` is the domain (department and year), `tile` the zone.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from omnifuse.data.ground import locations
 from omnifuse.data.monthly import monthly as monthly_means
@@ -27,7 +28,7 @@ from omnifuse.data.place import Place, Series
 from omnifuse.data.problems import Problem
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, class_ids
 from omnifuse.data.sources.flair_layout import VALIDATION, Layout, Patch, read_layout, split_of
-from omnifuse.data.sources.flair_rasters import check_image, read_header, read_raster
+from omnifuse.data.sources.flair_rasters import read_header, read_raster
 from omnifuse.data.sources.flair_series import PUBLISHED, CloudFilter, day_number, kept_dates, product_days, with_data
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import MODALITIES, Modality
@@ -37,7 +38,7 @@ SIDE = 512  # pixels
 S2_DTYPES = ("uint16", "int16")  # the sources disagree on the sign
 MASK_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")  # percent; the type is not documented
 
-Protocol = Literal["flair12", "flair13", "flair15", "flair19"]
+Protocol = Literal["flair12", "flair13", "flair15", "flair19", "cosia15", "cosia19"]
 
 
 class Flair:
@@ -46,7 +47,7 @@ class Flair:
     Args:
         path: Folder of the download.
         series: Whether to read the Sentinel-2 series. Says, too, whose test patches are read: those of FLAIR#2 with, of FLAIR#1 without.
-        protocol: Which label values are classes.
+        protocol: Which label values are classes; see `flair_classes`.
         window: Side of the Sentinel-2 window in pixels of 10 m, even, from 12 to 112.
         clouds: Which dates are dropped for snow and cloud; None keeps all.
         monthly: Whether to average the dates of each calendar month.
@@ -97,7 +98,8 @@ class Flair:
 
     def __getitem__(self, index: int) -> Place:
         patch = self.layout.patches[index]
-        seen = {"aerial": Series(_image(patch.image), np.array([_day(self.layout, patch)], np.int32))}
+        image = read_raster(patch.image, (5, SIDE, SIDE), ("uint8",))
+        seen = {"aerial": Series(image[None], np.array([_day(self.layout, patch)], np.int32))}
         if "s2" in self.modalities and (patch.domain, patch.zone) in self.layout.areas:
             seen["s2"] = self._series(patch)
         target = None
@@ -187,17 +189,9 @@ def _cut(file: Path, shape: tuple[int, ...], dtypes: tuple[str, ...], rows: slic
     return np.array(area[:, :, rows, columns])
 
 
-def _image(file: Path) -> Shaped[np.ndarray, "1 5 512 512"]:
-    pixels = read_raster(file)
-    check_image(pixels.shape, pixels.dtype.name, (5, SIDE, SIDE), ("uint8",), str(file))
-    return pixels[None]
-
-
-def read_labels(file: Path) -> Shaped[np.ndarray, "512 512"]:
+def read_labels(file: Path) -> UInt8[np.ndarray, "512 512"]:
     """Return the label values of a mask as stored."""
-    stored = read_raster(file)
-    check_image(stored.shape, stored.dtype.name, (1, SIDE, SIDE), ("uint8",), str(file))
-    return stored[0]
+    return read_raster(file, (1, SIDE, SIDE), ("uint8",))[0]
 
 
 def _day(layout: Layout, patch: Patch) -> int:
@@ -228,8 +222,13 @@ def corner_of(layout: Layout, patch: Patch) -> tuple[str, float, float] | None:
             x, y = float(entry["patch_centroid_x"]), float(entry["patch_centroid_y"])
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{layout.metadata_file}: {patch.id} has no position. Try: download this file again.") from None
+        if not math.isfinite(x + y):
+            raise InputError(f"{layout.metadata_file}: {patch.id} is at {x}, {y}. Try: download this file again.")
         return "EPSG:2154", x - SIZE / 2, y + SIZE / 2
-    header = read_header(patch.image)
+    try:
+        header = read_header(patch.image)
+    except InputError:  # said when the patch is read; one damaged file must not keep the others from being opened and checked
+        return None
     return (f"EPSG:{header.epsg}", header.left, header.top) if header.epsg else None
 
 

@@ -10,7 +10,7 @@ protocol get the number after the last class, which is ignored: neither learned 
 * `flair15`: stored 1..14 and 18; 15 (clear cut), 16 (mixed), 17 (ligneous) and 19 (other) are ignored.
 * `flair19`: every stored value.
 * `cosia15`: stored 0..14; 15 (clear cut), 16 (ligneous), 17 (mixed) and 18 (undefined) are ignored.
-* `cosia19`: every stored value.
+* `cosia19`: every stored value. Labels of FLAIR#1 and FLAIR#2 can be read in these two, as well, so that one head learns from all.
 * `lpis`: the 23 classes of the coarsest level, background included.
 """
 
@@ -139,14 +139,20 @@ def _flair13() -> Nomenclature:
     return Nomenclature(ClassTable(every.classes.names, every.classes.colors), (_NONE, *range(12), *(12,) * 7))
 
 
+def _as_cosia(cosia: Nomenclature) -> Nomenclature:
+    return Nomenclature(cosia.classes, (_NONE, *(cosia.ids[FLAIR_TO_COSIA[value]] for value in sorted(FLAIR_TO_COSIA))))
+
+
+HUB_PROTOCOLS = {
+    "cosia15": _nomenclature(_COSIA, tuple(range(15)), 0),
+    "cosia19": _nomenclature(_COSIA, tuple(range(19)), 0),
+    "lpis": _nomenclature(_LPIS, tuple(range(23)), 0),
+}
 FLAIR_PROTOCOLS = {
     "flair12": _nomenclature(_FLAIR, tuple(range(12)), 1),
     "flair13": _flair13(),
     "flair15": _nomenclature(_FLAIR, (*range(14), 17), 1),
     "flair19": _nomenclature(_FLAIR, tuple(range(19)), 1),
-}
-HUB_PROTOCOLS = {
-    "cosia15": _nomenclature(_COSIA, tuple(range(15)), 0),
-    "cosia19": _nomenclature(_COSIA, tuple(range(19)), 0),
-    "lpis": _nomenclature(_LPIS, tuple(range(23)), 0),
+    "cosia15": _as_cosia(HUB_PROTOCOLS["cosia15"]),
+    "cosia19": _as_cosia(HUB_PROTOCOLS["cosia19"]),
 }

@@ -28,7 +28,7 @@ from omnifuse.data.problems import Problem
 from omnifuse.data.sources.flair_classes import HUB_PROTOCOLS, class_ids
 from omnifuse.data.sources.flair_hub_layout import HubPatch, read_hub_layout, split_of
 from omnifuse.data.sources.flair_products import PRODUCTS, Product, by_date
-from omnifuse.data.sources.flair_rasters import check_image, read_header, read_raster
+from omnifuse.data.sources.flair_rasters import read_header, read_raster
 from omnifuse.data.sources.flair_series import HUB_PUBLISHED, HubCloudFilter, day_number, kept_hub_dates
 from omnifuse.data.sources.flair_tables import find_table, parse_dates, read_corners, read_dates, read_splits
 from omnifuse.errors import ConfigError, InputError
@@ -134,12 +134,11 @@ class FlairHub:
 
     def _series(self, name: str, product: Product, patch: HubPatch) -> Series:
         file = self.layout.file(patch, product.folder)
-        stack, side, day = read_raster(file), product.modality.pixels(SIZE), self.days(name, patch)
-        check_image(stack.shape, stack.dtype.name, (len(day) * product.bands, side, side), (product.dtype,), str(file))
-        pixels = by_date(stack, product.bands)
+        side, day = product.modality.pixels(SIZE), self.days(name, patch)
+        reason = f"{len(day)} dates in {self.tables[name]}" if product.modality.series else ""
+        pixels = by_date(read_raster(file, (len(day) * product.bands, side, side), (product.dtype,), reason=reason), product.bands)
         if product.mask and self.clouds is not None:
-            mask = read_raster(self.layout.file(patch, product.mask))
-            check_image(mask.shape, mask.dtype.name, (len(day) * 2, side, side), MASK_DTYPES, str(self.layout.file(patch, product.mask)))
+            mask = read_raster(self.layout.file(patch, product.mask), (len(day) * 2, side, side), MASK_DTYPES, reason=reason)
             kept = kept_hub_dates(by_date(mask, 2), self.clouds)
             pixels, day = pixels[kept], day[kept]
         order = np.argsort(day, kind="stable")
@@ -166,12 +165,13 @@ class FlairHub:
         if patch.id in self.corners:
             return self.corners[patch.id]
         first = next(product.folder for product in self.products.values() if product.folder in present)
-        header = read_header(self.layout.file(patch, first))
+        try:
+            header = read_header(self.layout.file(patch, first))
+        except InputError:  # said when the patch is read; one damaged file must not keep the others from being opened and checked
+            return None
         return (f"EPSG:{header.epsg}", header.left, header.top) if header.epsg else None
 
 
 def read_hub_labels(file: Path, bands: int) -> UInt8[np.ndarray, "512 512"]:
     """Return the label values as stored, in the first of `bands` bands."""
-    header = read_header(file)
-    check_image((header.bands, header.height, header.width), header.dtype, (bands, SIDE, SIDE), ("uint8",), str(file))
-    return read_raster(file, 1)[0]
+    return read_raster(file, (bands, SIDE, SIDE), ("uint8",), band=1)[0]

@@ -1,7 +1,7 @@
 """The small square GeoTIFFs of the FLAIR data sets: pixels, and where they lie without reading these."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from omnifuse.errors import InputError
+
+_AGAIN = "Try: download this file again."
 
 
 @dataclass(frozen=True)
@@ -48,47 +50,50 @@ def read_header(file: Path) -> Header:
     with _open(file) as raster:
         transform = raster.transform
         if transform.b or transform.d or (raster.crs and transform.e > 0):
-            raise InputError(f"{file}: the image is turned or not north up. Try: download this file again.")
+            raise InputError(f"{file}: the image is turned or not north up. {_AGAIN}")
         epsg = _epsg(raster.crs.to_wkt()) if raster.crs else 0
         return Header(
             raster.count, raster.height, raster.width, raster.dtypes[0], epsg, float(transform.c), float(transform.f), float(transform.a)
         )
 
 
-def read_raster(file: Path, band: int | None = None) -> Shaped[np.ndarray, "c h w"]:
-    """Read all bands, or one (counted from 1).
+def read_raster(
+    file: Path, shape: tuple[int, int, int], dtypes: tuple[str, ...], band: int | None = None, reason: str = ""
+) -> Shaped[np.ndarray, "c h w"]:
+    """Read all bands, or one (counted from 1), of a raster that must have `shape` (bands, height, width) and one of `dtypes`.
+
+    `reason` says in the error why this shape.
 
     Raises:
-        InputError: where the file is missing, no raster, or damaged.
+        InputError: where the file is missing, no raster, of another shape or type, or damaged.
     """
     with _open(file) as raster:
+        check_image((raster.count, raster.height, raster.width), raster.dtypes[0], shape, dtypes, str(file), reason)
         return raster.read(None if band is None else [band])
 
 
-def check_image(found: Sequence[int], dtype: str, shape: Sequence[int], dtypes: Sequence[str], where: str) -> None:
+def check_image(found: tuple[int, ...], dtype: str, shape: tuple[int, ...], dtypes: tuple[str, ...], where: str, reason: str = "") -> None:
     """Raise `InputError` unless (bands, height, width) and type are as expected."""
-    if tuple(found) != tuple(shape) or dtype not in dtypes:
-        raise InputError(
-            f"{where}: {dtype} of {tuple(found)} (bands, height, width), expected {' or '.join(dtypes)} of {tuple(shape)}. "
-            "Try: download this file again."
-        )
+    if found != shape or dtype not in dtypes:
+        wanted = f"{' or '.join(dtypes)} of {shape}{f' ({reason})' if reason else ''}"
+        raise InputError(f"{where}: {dtype} of {found} (bands, height, width), expected {wanted}. {_AGAIN}")
 
 
 @contextmanager
 def _open(file: Path) -> Iterator[Any]:
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
     if not file.is_file():
-        raise InputError(f"{file}: no such file. Try: download it again.")
+        raise InputError(f"{file}: no such file. {_AGAIN}")
     # Listing a folder of hundreds of patches for side files, on every open, costs more than the read.
     with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(file) as raster:
                 yield raster
-        except RasterioError as error:
-            raise InputError(f"{file}: cannot be read as a raster ({error}). Try: download this file again.") from None
+        except (RasterioError, CRSError) as error:
+            raise InputError(f"{file}: cannot be read as a raster ({' '.join(str(error).split())}). {_AGAIN}") from None
 
 
 @lru_cache(maxsize=64)
