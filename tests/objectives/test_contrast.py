@@ -78,7 +78,6 @@ def test_a_place_that_comes_twice_is_no_negative_of_itself():
     objective, batch = contrast(num_cells=16).eval(), places(s2=(1, 1, 1), s1_asc=(1, 1, 1))
     twice = Batch.cat([batch, batch])
     apart = objective(replace(twice, place=torch.arange(6)))
-    assert objective(twice).metrics["top1_cell/s2-s1_asc"] >= apart.metrics["top1_cell/s2-s1_asc"] == 0  # as near as the positive
     assert objective(twice).loss < apart.loss
 
 
