@@ -1,9 +1,11 @@
 """Health of embeddings while pretraining: do two views of one place find each other, and has the space collapsed?"""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -56,6 +58,37 @@ def uniformity(x: Float[Tensor, "n d"]) -> float:
     """
     distance = torch.pdist(normalize(x.double(), dim=1))
     return distance.square().mul(-2).exp().mean().log().item()
+
+
+def health(embedded: Mapping[str, Float[Tensor, "_n d"]], row: Mapping[str, Int[Tensor, " _n"]]) -> Iterator[tuple[str, float]]:
+    """Yield what tells learning from collapse, by name.
+
+    Args:
+        embedded: One embedding per sensor and thing seen (a place, or a ground cell).
+        row: What each embedding is of, once per sensor: equal numbers of two sensors are counterparts.
+
+    Yields:
+        Per pair of sensors with counterparts `retrieval_top1/a-b` (mean of both directions) and `alignment/a-b`, per direction
+        `top1/a>b` and `top5/a>b`, per pair the number of `candidates/a-b`; per sensor `uniformity/a` and `rank/a`.
+    """
+    for a, b in combinations(embedded, 2):
+        order_a, order_b = row[a].argsort(), row[b].argsort()
+        of_a, of_b = order_a[torch.isin(row[a][order_a], row[b])], order_b[torch.isin(row[b][order_b], row[a])]
+        if not len(of_a):
+            continue
+        one, other = embedded[a][of_a], embedded[b][of_b]
+        found = retrieval(one, other)
+        yield f"retrieval_top1/{a}-{b}", (found.a_to_b_top1 + found.b_to_a_top1) / 2
+        yield f"top1/{a}>{b}", found.a_to_b_top1
+        yield f"top5/{a}>{b}", found.a_to_b_top5
+        yield f"top1/{b}>{a}", found.b_to_a_top1
+        yield f"top5/{b}>{a}", found.b_to_a_top5
+        yield f"alignment/{a}-{b}", alignment(one, other)
+        yield f"candidates/{a}-{b}", float(found.num_candidates)
+    for name, x in embedded.items():
+        if len(x) > 1:
+            yield f"uniformity/{name}", uniformity(x[:4096])  # pairs: 4096 rows are 67 MB
+            yield f"rank/{name}", effective_rank(x)
 
 
 def _rank(queries: Tensor, candidates: Tensor, chunk: int) -> Tensor:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from omnifuse.evals.retrieval import alignment, effective_rank, retrieval, uniformity
+from omnifuse.evals.retrieval import alignment, effective_rank, health, retrieval, uniformity
 
 
 def embeddings(num: int, dim: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,3 +65,16 @@ def test_uniformity_is_zero_when_collapsed_and_right_for_known_pairs():
     assert uniformity(torch.tensor([[1.0, 0], [-2, 0]])) == pytest.approx(-8)
     spread, _ = embeddings(500, 128, 0)
     assert -4 < uniformity(spread) < -3.8
+
+
+def test_health_pairs_counterparts_by_their_number_in_both_directions():
+    a, b = embeddings(60, 16, noise=0.9)
+    row = {"s2": torch.arange(60), "s1": torch.arange(20, 60).flip(0), "dem": torch.arange(100, 105)}
+    found = dict(health({"s2": a, "s1": b[20:].flip(0), "dem": a[:5]}, row))
+    scores = retrieval(a[20:], b[20:].clone())
+    assert found["candidates/s2-s1"] == 40
+    assert (found["top1/s2>s1"], found["top5/s1>s2"]) == pytest.approx((scores.a_to_b_top1, scores.b_to_a_top5))
+    assert found["retrieval_top1/s2-s1"] == pytest.approx((scores.a_to_b_top1 + scores.b_to_a_top1) / 2)
+    assert found["alignment/s2-s1"] == pytest.approx(alignment(a[20:], b[20:]))
+    assert found["rank/dem"] == pytest.approx(effective_rank(a[:5]))
+    assert not [name for name in found if "dem" in name and ("-" in name or ">" in name)]
