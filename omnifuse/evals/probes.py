@@ -31,7 +31,7 @@ def knn(train: Labeled, test: Labeled, num_classes: int, k: int = 20, temperatur
     candidates = normalize(train.features.float(), dim=1)
     votes = one_hot(train.label, num_classes).float()
     predicted = []
-    for part in normalize(test.features.float(), dim=1).split(1024):
+    for part in torch.split(normalize(test.features.float(), dim=1), 1024):
         near = (part @ candidates.T).topk(min(k, len(candidates)), 1)
         weight = ((near.values - 1) / temperature).exp()
         predicted.append((weight[:, :, None] * votes[near.indices]).sum(1).argmax(1))
