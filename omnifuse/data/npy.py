@@ -1,7 +1,9 @@
 """Arrays in `.npy` files, as several data sets are published: the header is checked against the file before anything is read."""
 
 import math
+import warnings
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,13 @@ def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file. {_AGAIN}")
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a header that looks like one of Python 2 is parsed in another way
             version = np.lib.format.read_magic(file)
             shape, _, dtype = _READERS[version](file)
             start = file.tell()
     # What NumPy raises depends on where the header is damaged: it parses Python text.
-    except (OSError, ValueError, TypeError, KeyError, SyntaxError, EOFError, RecursionError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, TokenError, EOFError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: no readable .npy header ({type(error).__name__}: {_line(error)}). {_AGAIN}") from None
     if dtype.hasobject:
         raise InputError(f"{path}: holds Python objects, which are not read for safety. Try: save it as plain numbers.")

@@ -15,130 +15,27 @@ Expects the published layout (arXiv:2107.07933, arXiv:2112.07558, arXiv:2404.083
 * `about.json`, where there is one, says what is not as published: classes, side, modalities, source. `landscape.native` writes it.
 """
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import UInt8
 
-from omnifuse.classes import ClassTable
 from omnifuse.config import from_dict
 from omnifuse.data.monthly import monthly
 from omnifuse.data.npy import read_npy
 from omnifuse.data.place import Place, Series
 from omnifuse.data.problems import Problem
+from omnifuse.data.sources.pastis_checks import check_dates, check_finite, problems
+from omnifuse.data.sources.pastis_layout import ABOUT, IMAGES, PUBLISHED, SERIES, About
 from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, load, read_norm, read_patches
+from omnifuse.data.sources.pastis_spot import SPOT_DAY, SPOT_NAME, read_image, spot_folder
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.modalities import MODALITIES, Modality
+from omnifuse.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from omnifuse.data.statistics import Statistics
-
-SIDE = 1280.0  # metres
-VOID = 19
-SPOT_DAY = np.array([18078], np.int32)  # 2019-07-01
-SPOT_NAME = "SPOT6_RVB_1M00_2019"
-# Where PASTIS-HD has been unpacked: inside PASTIS, without its own folders, or beside it.
-_SPOT_FOLDERS = (f"DATA_SPOT/PASTIS_{SPOT_NAME}", "DATA_SPOT", f"PASTIS_{SPOT_NAME}", f"../PASTIS-HD/DATA_SPOT/PASTIS_{SPOT_NAME}")
-
-# Names of datasets' nomenclature; colours are Matplotlib's tab20 with 0 black and 19 white, as published with the benchmark.
-CLASSES = ClassTable(
-    names=(
-        "background",
-        "meadow",
-        "soft winter wheat",
-        "corn",
-        "winter barley",
-        "winter rapeseed",
-        "spring barley",
-        "sunflower",
-        "grapevine",
-        "beet",
-        "winter triticale",
-        "winter durum wheat",
-        "fruits, vegetables, flowers",
-        "potatoes",
-        "leguminous fodder",
-        "soybeans",
-        "orchard",
-        "mixed cereal",
-        "sorghum",
-        "void",
-    ),
-    colors=(
-        "#000000",
-        "#aec7e8",
-        "#ff7f0e",
-        "#ffbb78",
-        "#2ca02c",
-        "#98df8a",
-        "#d62728",
-        "#ff9896",
-        "#9467bd",
-        "#c5b0d5",
-        "#8c564b",
-        "#c49c94",
-        "#e377c2",
-        "#f7b6d2",
-        "#7f7f7f",
-        "#c7c7c7",
-        "#bcbd22",
-        "#dbdb8d",
-        "#17becf",
-        "#ffffff",
-    ),
-    ignore=VOID,
-)
-
-
-@dataclass(frozen=True)
-class NativeSeries:
-    """How one sensor's series lies on disk: `DATA_<name>/<name>_<id>.npy`."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    nodata: float | None = None
-
-
-SERIES = {
-    "s2": NativeSeries("S2", np.dtype(np.int16), -10_000),
-    "s1_asc": NativeSeries("S1A", np.dtype(np.float16)),
-    "s1_desc": NativeSeries("S1D", np.dtype(np.float16)),
-}
-IMAGES = ("spot",)
-
-
-@dataclass(frozen=True)
-class About:
-    """What a folder in this layout says of itself in `about.json` where it is not the published data set.
-
-    Attributes:
-        source: Where the data come from.
-        licence: Under which licence.
-        citation: Which paper to cite.
-        size: Side of a patch in metres.
-        classes: Class table of the labels that are handed out.
-        labels: Class of each stored label 0, 1, ...; -1 where a label does not occur.
-        modalities: Of the sensors in which they are not as in the catalogue.
-    """
-
-    source: str
-    licence: str
-    citation: str = ""
-    size: float = SIDE
-    classes: ClassTable = CLASSES
-    labels: tuple[int, ...] = tuple(range(len(CLASSES.names)))
-    modalities: tuple[Modality, ...] = ()
-
-
-PUBLISHED = About(
-    source="PASTIS (with the radar series of PASTIS-R and the SPOT images of PASTIS-HD where these sensors are read)",
-    licence="Etalab Open Licence 2.0; contains modified Copernicus Sentinel data",
-    citation="Garnot and Landrieu, ICCV 2021, arXiv:2107.07933; PASTIS-R arXiv:2112.07558; PASTIS-HD arXiv:2404.08351",
-)
 
 
 class Pastis:
@@ -161,7 +58,7 @@ class Pastis:
         self.sensors = sensors
         self.monthly = monthly
         metadata = find_metadata(self.folder)
-        file = self.folder / "about.json"
+        file = self.folder / ABOUT
         self.about = from_dict(About, load(file), str(file)) if file.is_file() else PUBLISHED
         self.size = self.about.size
         self.classes = self.about.classes
@@ -169,7 +66,7 @@ class Pastis:
         self.modalities = {name: own.get(name, MODALITIES[name]) for name in sensors}
         natives = tuple(SERIES[name].name for name in sensors if name in SERIES)
         self.patches = read_patches(metadata, natives, self.size, tuple(name.upper() for name in sensors if name in IMAGES))
-        self.spot_folder = _spot_folder(self.folder) if set(sensors) & set(IMAGES) else None
+        self.spot_folder = spot_folder(self.folder) if set(sensors) & set(IMAGES) else None
         self.info = [_info(patch) for patch in self.patches]
         self.provenance = {
             "source": self.about.source,
@@ -201,18 +98,20 @@ class Pastis:
         for name in self.sensors:
             if name in SERIES:
                 file = self.folder / f"NORM_{SERIES[name].name}_patch.json"
-                norm = read_norm(file)
-                bands = len(self.modalities[name].bands)
-                if len(norm[folds[0]][0]) != bands or len({len(mean) for mean, _ in norm.values()}) != 1:
-                    raise InputError(f"{file}: not one value per band ({bands}) in every fold. Try: download this file again.")
+                norm, bands = read_norm(file), len(self.modalities[name].bands)
+                absent = [fold for fold in folds if fold not in norm]
+                if absent or len(norm[folds[0]][0]) != bands:
+                    raise InputError(
+                        f"{file}: no fold {absent[0]}. Try: other folds, or the published file."
+                        if absent
+                        else f"{file}: {len(norm[folds[0]][0])} values per fold, expected {bands}. Try: download this file again."
+                    )
                 mean, std = (np.mean([norm[fold][part] for fold in folds], 0).tolist() for part in (0, 1))
                 result[name] = (tuple(mean), tuple(std))
         return result
 
     def problems(self, values: bool = True) -> Iterator[Problem]:
         """Yield everything that is not as published (`omnifuse data check`); `values=False` reads file headers and labels only."""
-        from omnifuse.data.sources.pastis_checks import problems
-
         return problems(self, values)
 
     def series_file(self, name: str, patch: Patch) -> Path:
@@ -263,60 +162,6 @@ class Pastis:
             return None
         pixels = read_image(file, self.modalities[name].pixels(self.size))
         return Series(pixels[None], patch.days.get(name.upper(), SPOT_DAY)[:1])
-
-
-def check_dates(file: Path, frames: int, dates: int, native: str) -> None:
-    """Raise `InputError` where a series has not one date per frame."""
-    if frames != dates:
-        raise InputError(
-            f"{file}: {frames} frames, but `dates-{native}` in metadata.geojson has {dates} dates for this patch. "
-            f"Try: take both files from one download."
-        )
-
-
-def check_finite(file: Path, pixels: Num[np.ndarray, "t c h w"]) -> None:
-    """Raise `InputError` for a value that is not a number."""
-    finite = np.isfinite(pixels)
-    if not finite.all():
-        frame = int(np.argmin(finite.all((1, 2, 3))))
-        raise InputError(f"{file}: {int((~finite).sum())} values are not finite, first in frame {frame}. Try: download this file again.")
-
-
-def read_image(file: Path, side: int) -> UInt8[np.ndarray, "3 h w"]:
-    """Return a SPOT image on `side`×`side` pixels; another number of pixels over the same ground is resampled, with a warning."""
-    try:
-        import rasterio
-        from rasterio.enums import Resampling
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ModuleNotFoundError:
-        raise InputError(f"{file}: reading SPOT images needs rasterio. Try: pip install 'omnifuse[geo]', or leave `spot` out.") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the extent of the array is what counts
-            with rasterio.open(file) as image:
-                count, height, width, kinds = image.count, image.height, image.width, set(image.dtypes)
-                if count != 3 or kinds != {"uint8"} or abs(height - width) > 0.02 * max(height, width):
-                    raise InputError(
-                        f"{file}: {count} bands of {'/'.join(sorted(kinds))}, {height}×{width} pixels, expected 3 of uint8 over a square, "
-                        f"as {side}×{side}. Try: download this file again."
-                    )
-                how = Resampling.average if min(height, width) > side else Resampling.bilinear
-                pixels = image.read(out_shape=(3, side, side), resampling=how)
-    except (RasterioError, OSError) as error:
-        raise InputError(f"{file}: cannot be read ({error}). Try: download this file again.") from None
-    if (height, width) != (side, side):
-        warnings.warn(f"{file}: {height}×{width} pixels were resampled to {side}×{side}.", stacklevel=2)
-    return pixels
-
-
-def _spot_folder(folder: Path) -> Path:
-    for name in _SPOT_FOLDERS:
-        if next((folder / name).glob(f"{SPOT_NAME}_*.tif"), None) is not None:
-            return folder / name
-    raise InputError(
-        f"{folder}: no SPOT images {SPOT_NAME}_<id>.tif in any of {', '.join(_SPOT_FOLDERS)}. Try: unpack PASTIS-HD there, or "
-        "leave `spot` out."
-    )
 
 
 def _info(patch: Patch) -> dict[str, str | int | float]:

@@ -175,20 +175,24 @@ def parse_dates(value: Any, where: str) -> Int[np.ndarray, " t"]:
 
 
 def read_norm(file: Path) -> dict[int, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Return (mean, std) per band by fold of a `NORM_<sensor>_patch.json`.
+    """Return (mean, std) per band by fold of a `NORM_<sensor>_patch.json`; as many values in each.
 
     These are means over patches of each patch's own mean and standard deviation, so the latter is smaller than that of all pixels.
     """
     whole, result = load(file), {}
+    again = "Try: download this file again."
     for fold in FOLDS:
-        part = whole.get(f"Fold_{fold}") if isinstance(whole, dict) else None
+        if not isinstance(whole, dict) or f"Fold_{fold}" not in whole:
+            continue
         try:
-            mean, std = (tuple(float(value) for value in part[key]) for key in ("mean", "std"))  # type: ignore[index]
+            mean, std = (tuple(float(value) for value in whole[f"Fold_{fold}"][key]) for key in ("mean", "std"))
         except (TypeError, KeyError, ValueError):
-            raise InputError(f"{file}: no numbers `mean` and `std` in `Fold_{fold}`. Try: download this file again.") from None
+            raise InputError(f"{file}: no numbers `mean` and `std` in `Fold_{fold}`. {again}") from None
         if len(mean) != len(std) or not np.isfinite([mean, std]).all() or min(std, default=0) <= 0:
-            raise InputError(f"{file}: `Fold_{fold}`: expected as many finite means as positive stds. Try: download this file again.")
+            raise InputError(f"{file}: `Fold_{fold}`: expected as many finite means as positive stds. {again}")
         result[fold] = (mean, std)
+    if len({len(mean) for mean, _ in result.values()}) != 1:
+        raise InputError(f"{file}: no folds `Fold_1` to `Fold_5`, or not equally many bands in all. {again}")
     return result
 
 
