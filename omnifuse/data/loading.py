@@ -107,7 +107,16 @@ def read_place(source: PlaceSource, index: int) -> Place:
 
 
 def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
-    """Raise `InputError` for a label that is neither a class nor the ignored one: on a GPU it would be an assertion without a name."""
+    """Raise `InputError` for a label that is neither a class nor the ignored one: on a GPU it would be an assertion without a name.
+
+    Labels that are not whole numbers are those of a whole place: a share or probability per class.
+    """
+    if target.dtype.kind == "f":
+        if target.shape != (len(classes.names),):
+            raise InputError(f"labels of shape {target.shape}, expected ({len(classes.names)},). Try: one value per class of the place.")
+        if not ((target >= 0) & (target <= 1)).all():  # also where one is not finite
+            raise InputError(f"labels {target.tolist()}, expected values from 0 to 1. Try: shares, or 0 and 1.")
+        return
     wrong = (target != classes.ignore) & ((target < 0) | (target >= len(classes.names)))
     if wrong.any():
         raise InputError(

@@ -1,6 +1,10 @@
 """Some sensors of a source as a source of their own."""
 
+import numpy as np
+from jaxtyping import Float
+
 from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.statistics import Summarised
 from omnifuse.modalities import check_names
 
 
@@ -26,3 +30,7 @@ class SensorView:
 
     def __getitem__(self, index: int) -> Place:
         return self.source[index].only(tuple(self.modalities))
+
+    def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
+        """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""
+        return self.source.moments(name) if isinstance(self.source, Summarised) else None

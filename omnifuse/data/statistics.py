@@ -1,7 +1,11 @@
-"""Mean and standard deviation of bands: one pass over the training places, in float64, in pieces that can be merged."""
+"""Mean and standard deviation of bands: one pass over the training places, in float64, in pieces that can be merged.
+
+A store has the pieces, one per place, from when it was written: there the statistics of any split need no pixel.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -36,18 +40,50 @@ class Moments:
         return Moments(count, mean, self.deviation + other.deviation + shift**2 * self.count * other.count / count)
 
 
+@runtime_checkable
+class Summarised(Protocol):
+    """A source that may know the moments of its places, or that shows places of one that may."""
+
+    def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
+        """Return per place and band (pixels, mean, sum of squared deviations) of a sensor; None where they are not known."""
+
+
 def band_statistics(source: PlaceSource, indices: Int[np.ndarray, " n"], workers: int = 0) -> Statistics:
     """Return (mean, std) per band of every sensor seen at the given places, in the sensor's unit; std divides by n.
 
-    A sensor that is missing at all of them has no entry. Give the training places only.
+    A sensor that is missing at all of them has no entry. Give the training places only. Where the source has the moments of its places
+    (`Summarised`) these are merged; else the pixels are read by `workers` processes (0: this one).
     """
-    moments: dict[str, Moments] = {}
+    known = {name: source.moments(name) if isinstance(source, Summarised) else None for name in source.modalities}
+    if all(one is not None for one in known.values()):
+        merged = {name: _merge(one[indices]) for name, one in known.items() if one is not None}
+    else:
+        merged = _read_moments(source, indices, workers)
+    return {
+        name: (tuple(one.mean.tolist()), tuple(np.sqrt(one.deviation / one.count).tolist()))
+        for name, one in merged.items()
+        if one is not None
+    }
+
+
+def _merge(moments: Float[np.ndarray, "places bands 3"]) -> Moments | None:
+    """Return the moments of all places together; None where none has a pixel."""
+    count, mean, deviation = np.moveaxis(moments, 2, 0)  # (places, bands)
+    total = int(count[:, 0].sum())
+    if not total:
+        return None
+    whole = (count * mean).sum(0) / total
+    return Moments(total, whole, (deviation + count * (mean - whole) ** 2).sum(0))
+
+
+def _read_moments(source: PlaceSource, indices: Int[np.ndarray, " n"], workers: int) -> dict[str, Moments | None]:
+    moments: dict[str, Moments | None] = {}
     for place in read_places(source, [int(index) for index in indices], workers):
         for name, series in place.series.items():
             if len(series.pixels):
-                found = Moments.of(series.pixels)
-                moments[name] = moments[name].merge(found) if name in moments else found
-    return {name: (tuple(found.mean.tolist()), tuple(np.sqrt(found.deviation / found.count).tolist())) for name, found in moments.items()}
+                found, before = Moments.of(series.pixels), moments.get(name)
+                moments[name] = found if before is None else before.merge(found)
+    return moments
 
 
 def with_statistics(modalities: Mapping[str, Modality], statistics: Statistics) -> dict[str, Modality]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Float, Int, Num, Shaped
 from torch.utils.data import get_worker_info
 
 from omnifuse.classes import ClassTable
@@ -63,6 +63,7 @@ class Store:
         self._count = {name: read_whole(self.path / name / "count") for name in self.modalities}
         self._day = {name: read_whole(self.path / name / "time") for name in self.modalities}
         self._labels = ChunkedArray(self.path / "target" / "labels") if attributes["labels"] else None
+        self._has_class_counts = "target/pixels" in sealed.metadata
         self._labelled = read_whole(self.path / "target" / "count") if attributes["labels"] else np.zeros(len(self.info), np.int32)
 
     def __len__(self) -> int:
@@ -77,6 +78,14 @@ class Store:
             series[name] = Series(pixels.read(index, count), self._day[name][index, :count].copy())
         target = self._labels.read(index, None) if self._labels is not None and self._labelled[index] else None
         return Place(series, self.size, target, dict(self.info[index]))
+
+    def moments(self, name: str) -> Float[np.ndarray, "places bands 3"]:
+        """Return per place and band the number of pixels of a sensor, their mean and the sum of squared deviations, as stored."""
+        return read_whole(self.path / name / "moments")
+
+    def class_counts(self) -> Int[np.ndarray, "places labels"] | None:
+        """Return per place the pixels of each class and, last, of the ignored label; None where labels are no class maps."""
+        return read_whole(self.path / "target" / "pixels") if self._has_class_counts else None
 
 
 class ChunkedArray:

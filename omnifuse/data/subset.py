@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from omnifuse import randomness
 from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.statistics import Summarised
 from omnifuse.errors import ConfigError, InputError
 
 
@@ -57,3 +58,8 @@ class Subset:
 
     def __getitem__(self, index: int) -> Place:
         return self.source[int(self.indices[index])]
+
+    def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
+        """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""
+        known = self.source.moments(name) if isinstance(self.source, Summarised) else None
+        return None if known is None else known[self.indices]

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from fake_source import MODALITIES, FakeSource
 
+from omnifuse.data.sensors import SensorView
 from omnifuse.data.statistics import Moments, band_statistics, with_statistics
+from omnifuse.data.store import Store, write_store
+from omnifuse.data.subset import Subset
 from omnifuse.errors import InputError
 
 
@@ -12,6 +15,31 @@ def test_statistics_equal_those_of_all_pixels_at_once():
     for name in MODALITIES:
         pixels = np.concatenate([source[i].series[name].pixels.astype(np.float64) for i in indices])
         np.testing.assert_allclose(found[name], (pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))), rtol=1e-12)
+
+
+def test_a_store_knows_the_statistics_of_any_places_without_reading_them(tmp_path, monkeypatch):
+    source, indices = FakeSource(), np.array([6, 0, 1, 4])
+    write_store(source, tmp_path / "s.zarr")
+    store = Store(tmp_path / "s.zarr")
+    expected = band_statistics(source, indices)
+    monkeypatch.setattr(Store, "__getitem__", lambda *_: pytest.fail("read a place"))
+    views = {
+        "store": (store, indices),
+        "subset": (Subset(store, indices), np.arange(4)),
+        "sensors": (SensorView(Subset(store, np.arange(7)[::-1]), tuple(MODALITIES)), 6 - indices),
+    }
+    for name, (view, places) in views.items():
+        found = band_statistics(view, places)
+        assert found.keys() == expected.keys(), name
+        for sensor in expected:
+            np.testing.assert_allclose(found[sensor], expected[sensor], rtol=1e-12)
+    assert "radar" not in band_statistics(store, np.array([1, 4]))
+
+
+def test_views_of_a_source_that_knows_nothing_are_read():
+    view = SensorView(Subset(FakeSource(), np.array([4, 2, 0])), ("optical",))
+    assert view.moments("optical") is None
+    assert band_statistics(view, np.arange(3)) == {"optical": band_statistics(FakeSource(), np.array([4, 2, 0]))["optical"]}
 
 
 def test_merging_survives_a_mean_far_from_zero():

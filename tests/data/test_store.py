@@ -9,7 +9,6 @@ import xarray
 import zarr
 from fake_source import DTYPES, MODALITIES, FakeSource
 
-from omnifuse.data import writing
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.manifest import load_json, seal
 from omnifuse.data.place import Place, Series
@@ -205,23 +204,6 @@ def test_another_layout_is_read_through_zarr(store, layout):
     file.write_bytes(held[: len(held) // 2])
     with pytest.raises(InputError, match=str(store / "optical" / "pixels")):
         opened[0]
-
-
-def test_nothing_is_visible_before_it_is_complete(tmp_path, monkeypatch):
-    class Stops(FakeSource):
-        def __getitem__(self, index):
-            assert not (tmp_path / "s.zarr").exists()
-            if index == 5:
-                raise KeyboardInterrupt
-            return super().__getitem__(index)
-
-    with pytest.raises(KeyboardInterrupt):
-        write_store(Stops(), tmp_path / "s.zarr")
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(writing, "seal", lambda *_: pytest.fail("stopped before sealing"))
-    with pytest.raises(pytest.fail.Exception):
-        write_store(FakeSource(), tmp_path / "s.zarr")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(whole):

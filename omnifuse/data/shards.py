@@ -1,0 +1,104 @@
+"""Shards: all chunks of one place and array in one Zarr v3 file, compressed, each with its CRC-32C, and an index of them at the end.
+
+The index has an entry for every chunk that the longest series would have, so its length is known only when all places are:
+`write_pieces` writes the chunks, `finish_shard` the index.
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from jaxtyping import Num
+
+from omnifuse.data.layout import CRC32C, Document, raw_codec
+
+_SIDE = 256  # pixels of a chunk along y and x, at most
+_BYTES = 1 << 16  # small images share a chunk up to this size ...
+_DATES = 64  # ... and this number
+_MISSING = 2**64 - 1
+
+# LZ4 after a bit shuffle is the smallest of the codecs that decode at the speed of a disk: on landscape data of the shape of PASTIS
+# with SPOT, 0.70 of the raw size at 3 GB/s, where LZ4 after a byte shuffle has 0.76, and Zstandard 0.64 to 0.66 at 1 GB/s.
+_CODEC, _LEVEL = "lz4", 5
+
+
+def inner_chunk(shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> tuple[int, ...]:
+    """Return the shape of the chunks within a shard: one date, and at most 256×256 pixels; several dates where they are small.
+
+    Args:
+        shape: Of the values of a place, (time, band, y, x) or without the first where there are no `dates`.
+        dtype: Of the values.
+        dates: Whether the first axis is one of dates.
+    """
+    first = 1 if dates else 0
+    inner = [max(n, 1) for n in shape[first:]]
+    for axis in range(len(inner))[-2:] if len(inner) > 1 else ():
+        inner[axis] = math.ceil(inner[axis] / math.ceil(inner[axis] / _SIDE))
+    if not dates:
+        return tuple(inner)
+    return (min(_DATES, max(1, _BYTES // (math.prod(inner) * dtype.itemsize))), *inner)
+
+
+def write_pieces(file: Path, values: Num[np.ndarray, "..."], inner: Sequence[int]) -> tuple[int, list[int]]:
+    """Write the chunks of a place one after another to a new file; return the CRC-32C of the file, and the bytes of each chunk."""
+    codec, crc, sizes = _blosc(), 0, []
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    with file.open("xb") as stream:
+        for block in np.ndindex(*_blocks(values.shape, inner)):
+            chunk = np.zeros(inner, little.dtype)
+            part = little[tuple(slice(i * n, (i + 1) * n) for i, n in zip(block, inner, strict=True))]
+            chunk[tuple(slice(n) for n in part.shape)] = part
+            encoded = bytes(codec.encode(chunk))
+            piece = encoded + google_crc32c.value(encoded).to_bytes(4, "little")
+            stream.write(piece)
+            crc = google_crc32c.extend(crc, piece)
+            sizes.append(len(piece))
+    return crc, sizes
+
+
+def finish_shard(file: Path, sizes: Sequence[int], shape: Sequence[int], inner: Sequence[int]) -> None:
+    """Append the index to the chunks in `file`, of an array whose places have this shape."""
+    missing = math.prod(_blocks(shape, inner)) - len(sizes)
+    starts = np.cumsum([0, *sizes])[:-1].tolist()
+    entries = [value for entry in zip(starts, sizes, strict=True) for value in entry] + [_MISSING] * (2 * missing)
+    index = struct.pack(f"<{len(entries)}Q", *entries)
+    with file.open("ab") as stream:
+        stream.write(index + google_crc32c.value(index).to_bytes(4, "little"))
+
+
+def shard_shape(shape: Sequence[int], inner: Sequence[int]) -> tuple[int, ...]:
+    """Return the least multiple of the inner chunk that covers the values of every place."""
+    return tuple(blocks * n for blocks, n in zip(_blocks(shape, inner), inner, strict=True))
+
+
+def shard_codec(inner: Sequence[int], dtype: np.dtype[Any]) -> Document:
+    """Return the codec of an array with one shard per place, as its metadata says it."""
+    blosc = {
+        "name": "blosc",
+        "configuration": {"typesize": dtype.itemsize, "cname": _CODEC, "clevel": _LEVEL, "shuffle": "bitshuffle", "blocksize": 0},
+    }
+    index = {"name": "bytes", "configuration": {"endian": "little"}}
+    return {
+        "name": "sharding_indexed",
+        "configuration": {
+            "chunk_shape": [1, *inner],
+            "codecs": [raw_codec(dtype), blosc, CRC32C],
+            "index_codecs": [index, CRC32C],
+            "index_location": "end",
+        },
+    }
+
+
+def _blocks(shape: Sequence[int], inner: Sequence[int]) -> tuple[int, ...]:
+    return tuple(math.ceil(max(n, 1) / step) for n, step in zip(shape, inner, strict=True))
+
+
+def _blosc() -> Any:
+    import numcodecs.blosc
+
+    numcodecs.blosc.use_threads = False  # several threads write the blocks in the order in which they end, so other bytes each time
+    return numcodecs.blosc.Blosc(_CODEC, _LEVEL, numcodecs.blosc.BITSHUFFLE)
