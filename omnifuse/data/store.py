@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch.utils.data import get_worker_info
 
 from omnifuse.classes import ClassTable
@@ -78,6 +78,14 @@ class Store:
             series[name] = Series(pixels.read(index, count), self._day[name][index, :count].copy())
         target = self._labels.read(index, None) if self._labels is not None and self._labelled[index] else None
         return Place(series, self.size, target, dict(self.info[index]))
+
+    def days(self, name: str) -> list[Int[np.ndarray, " _t"]]:
+        """Return the dates of a sensor at each place, in days since 1970-01-01; none where it is missing."""
+        return [row[:count] for row, count in zip(self._day[name], self._count[name], strict=True)]
+
+    def labelled(self) -> Bool[np.ndarray, " places"]:
+        """Return which places have labels."""
+        return self._labelled.astype(bool)
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"]:
         """Return per place and band the number of pixels of a sensor, their mean and the sum of squared deviations, as stored."""
