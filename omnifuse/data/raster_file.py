@@ -1,0 +1,220 @@
+"""A raster on disk or at an address: what its header says, and windows of its pixels.
+
+GDAL reads paths, `https://`, `s3://`, `gs://`, `az://` and its own `/vsi…`; fsspec reads whatever else it has a file system for; a path
+that ends in `.zarr`, or goes on behind that with `#` and the name of an array, is read by xarray.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from omnifuse.errors import InputError
+
+_BY_GDAL = ("", "file", "http", "https", "s3", "gs", "az", "oss", "zip", "tar", "gzip")
+_REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_TIMEOUT": "60", "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "1"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a raster says of itself.
+
+    Attributes:
+        path: Path or address.
+        crs: Reference system, such as `EPSG:32631`.
+        left: West edge, in the unit of `crs`.
+        top: North edge.
+        width: Pixels from west to east.
+        height: Pixels from north to south.
+        pixel_width: Side of a pixel from west to east, in the unit of `crs`.
+        pixel_height: Side of a pixel from north to south.
+        dtype: Type of the stored numbers.
+        names: Description of each band; empty where it has none.
+        units: Unit of each band; empty where it has none.
+        scales: Factor of each band: value = stored × scale + offset.
+        offsets: Summand of each band.
+        nodata: Stored number that means no data; None where there is none.
+        metric: Metres in a unit of `crs`; 0 where that is an angle.
+    """
+
+    path: str
+    crs: str
+    left: float
+    top: float
+    width: int
+    height: int
+    pixel_width: float
+    pixel_height: float
+    dtype: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    nodata: float | None
+    metric: float
+
+    @property
+    def gsd(self) -> float:
+        """Metres per pixel; for a raster in degrees from north to south, to three digits."""
+        if self.metric:
+            return self.pixel_width * self.metric
+        return float(f"{self.pixel_height * 111_320:.3g}")  # metres per degree of latitude
+
+    def extent(self) -> str:
+        """Return the ground it covers, for a message."""
+        right, bottom = self.left + self.width * self.pixel_width, self.top - self.height * self.pixel_height
+        digits = ".2f" if self.metric else ".5f"
+        return f"{self.left:{digits}}…{right:{digits}}, {bottom:{digits}}…{self.top:{digits}} ({self.crs})"
+
+
+def read_header(path: str) -> Header:
+    """Return what the header of a raster says.
+
+    Raises:
+        InputError: where it cannot be read, has no reference system, or its pixels are turned.
+    """
+    if is_zarr(path):
+        with _zarr(path) as array:
+            return _zarr_header(path, array)
+    with _opened(path) as image:
+        crs, transform = image.crs, image.transform
+        if crs is None:
+            raise InputError(f"{path}: has no coordinate reference system. Try: `gdal_edit.py -a_srs EPSG:… {path}`.")
+        if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+            raise InputError(f"{path}: its pixels are turned, expected north up. Try: `gdalwarp {path} north_up.tif`, and name that.")
+        return Header(
+            path=path,
+            crs=crs.to_string(),
+            left=transform.c,
+            top=transform.f,
+            width=image.width,
+            height=image.height,
+            pixel_width=transform.a,
+            pixel_height=-transform.e,
+            dtype=image.dtypes[0],
+            names=tuple(name or "" for name in image.descriptions),
+            units=tuple(unit or "" for unit in image.units),
+            scales=tuple(image.scales),
+            offsets=tuple(image.offsets),
+            nodata=image.nodata,
+            metric=metres_per_unit(crs),
+        )
+
+
+def read_window(header: Header, index: tuple[int, ...], row: int, column: int, height: int, width: int) -> Num[np.ndarray, "c h w"]:
+    """Return stored numbers of the bands `index` (from 1); the window lies within the raster.
+
+    Raises:
+        InputError: where they cannot be read.
+    """
+    if is_zarr(header.path):
+        with _zarr(header.path) as array:
+            window = array.isel(y=slice(row, row + height), x=slice(column, column + width), band=[i - 1 for i in index])
+            return np.asarray(window.values)
+    from rasterio.windows import Window
+
+    with _opened(header.path) as image:
+        return image.read(list(index), window=Window(column, row, width, height))
+
+
+def color_table(path: str) -> dict[int, tuple[int, ...]]:
+    """Return red, green, blue and alpha by stored number; empty where the raster has no colour table."""
+    if is_zarr(path):
+        return {}
+    with _opened(path) as image:
+        try:
+            return dict(image.colormap(1))
+        except ValueError:
+            return {}
+
+
+def metres_per_unit(crs: Any) -> float:
+    """Return the metres in a unit of a reference system of rasterio; 0 where that is an angle."""
+    return float(crs.linear_units_factor[1]) if crs.is_projected else 0.0
+
+
+def is_zarr(path: str) -> bool:
+    return path.partition("#")[0].rstrip("/").endswith(".zarr")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    import rasterio
+
+    scheme = path.partition("://")[0] if "://" in path else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # an error of ours
+        try:
+            if scheme in _BY_GDAL:
+                with rasterio.Env(**(_REMOTE if scheme not in ("", "file") else {})), rasterio.open(path) as image:
+                    yield image
+            else:
+                import fsspec
+
+                with fsspec.open(path) as stream, rasterio.open(stream) as image:
+                    yield image
+        except InputError:
+            raise
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file. Try: a path relative to the table, or an address.") from None
+        except (rasterio.errors.RasterioError, rasterio.errors.RasterioIOError, OSError, ValueError, ImportError) as error:
+            missing = "No such file" in str(error)
+            what = "no such file" if missing else f"cannot be read ({error})"
+            remedy = "a path relative to the table, or an address" if missing else "open it with `gdalinfo`, or copy it again"
+            raise InputError(f"{path}: {what}. Try: {remedy}.") from None
+
+
+@contextmanager
+def _zarr(path: str) -> Iterator[Any]:
+    """Open an array of a Zarr store with axes (band, y, x)."""
+    import rioxarray  # noqa: F401 (adds `.rio`)
+    import xarray
+
+    store, _, name = path.partition("#")
+    try:
+        dataset = xarray.open_zarr(store, mask_and_scale=False, chunks=None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{store}: cannot be read ({type(error).__name__}: {error}). Try: a Zarr store that xarray opens.") from None
+    with dataset:
+        names = [str(key) for key, value in dataset.data_vars.items() if value.ndim >= 2]
+        if (not name and len(names) != 1) or (name and name not in names):
+            raise InputError(f"{store}: arrays {', '.join(names) or 'none'}. Try: name one of them behind the path, as in `{store}#name`.")
+        array = dataset[name or names[0]]
+        rest = [axis for axis in array.dims if axis not in ("y", "x")]
+        if not {"y", "x"} <= set(array.dims) or len(rest) > 1:
+            raise InputError(f"{path}: axes {', '.join(map(str, array.dims))}, expected (band, y, x). Try: select along the others.")
+        array = array.rename({rest[0]: "band"}) if rest else array.expand_dims("band")
+        yield array.transpose("band", "y", "x")
+
+
+def _zarr_header(path: str, array: Any) -> Header:
+    crs = array.rio.crs
+    if crs is None:
+        raise InputError(f"{path}: has no coordinate reference system. Try: `array.rio.write_crs(…)` before it is written.")
+    transform = array.rio.transform()
+    if transform.a <= 0 or transform.e >= 0 or not {"x", "y"} <= set(array.coords):
+        raise InputError(f"{path}: needs coordinates `x` ascending and `y` descending. Try: `array.sortby('y', ascending=False)`.")
+    names = array.coords["band"].values if "band" in array.coords else [""] * array.sizes["band"]
+    texts = tuple(str(name) if isinstance(name, str) else "" for name in names)
+    nodata, unit = array.attrs.get("_FillValue", array.rio.nodata), str(array.attrs.get("units", ""))
+    return Header(
+        path=path,
+        crs=crs.to_string(),
+        left=transform.c,
+        top=transform.f,
+        width=array.sizes["x"],
+        height=array.sizes["y"],
+        pixel_width=transform.a,
+        pixel_height=-transform.e,
+        dtype=str(array.dtype),
+        names=texts,
+        units=(unit,) * len(texts),
+        scales=(float(array.attrs.get("scale_factor", 1.0)),) * len(texts),
+        offsets=(float(array.attrs.get("add_offset", 0.0)),) * len(texts),
+        nodata=None if nodata is None else float(nodata),
+        metric=metres_per_unit(crs),
+    )
