@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from omnifuse.config import to_dict
-from omnifuse.errors import InputError, NonFiniteError
+from omnifuse.errors import NonFiniteError
 from omnifuse.frames import Batch
 from omnifuse.objectives.base import Objective
 from omnifuse.randomness import key
 from omnifuse.train import checkpoint, ranks
+from omnifuse.train.accumulate import gradients
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.ema import Ema
 from omnifuse.train.guard import StopSignal, alone_in
@@ -124,30 +124,16 @@ def train(
             if step == config.steps:
                 break
 
-            # 5. Gradients of one update, summed over micro-batches; dropout is a function of the step.
-            began, waited = time.perf_counter(), 0.0
-            losses: list[Tensor] = []
-            metrics: list[dict[str, Tensor]] = []
-            places: list[int] = []
-            for micro in range(config.accumulation):
-                asked = time.perf_counter()
-                batch = _next(data, step, config)
-                waited += time.perf_counter() - asked
-                torch.manual_seed(key(config.seed, "step", step, micro, accelerator.process_index))
-                last = micro == config.accumulation - 1
-                with nullcontext() if last else accelerator.no_sync(model):
-                    output = model(batch.to(accelerator.device))
-                    (output.loss / config.accumulation).backward()
-                losses.append(output.loss.detach())
-                metrics.append(output.metrics)
-                places += batch.place.tolist()
+            # 5. Gradients of one update, of all micro-batches; dropout is a function of the step.
+            began = time.perf_counter()
+            added = gradients(model, objective, data, config, accelerator, step)
             norm = gradient_norm(optimizer, config.clip_norm)
 
             # 6. All ranks decide together, before anything has changed.
-            finite = torch.isfinite(torch.stack(losses)).all()
+            finite = torch.isfinite(torch.stack(added.losses)).all()
             broken, stopping = ranks.any_rank(accelerator, ~(finite & torch.isfinite(norm)), stop.asked)
             if broken:
-                raise _non_finite(step, ranks.from_all_ranks(accelerator, (bool(finite), places)))
+                raise _non_finite(step, ranks.from_all_ranks(accelerator, (bool(finite), added.places)))
 
             # 7. Update.
             rate = lr_at(step, config)
@@ -157,11 +143,12 @@ def train(
             if state.ema:
                 state.ema.update(step)
             step += 1
-            clock.add(time.perf_counter() - began, waited)
+            clock.add(time.perf_counter() - began, added.waited)
 
             # 8. Tell. A row is of its own step, not of those since the last row, so that it does not depend on a resumption.
             if step % config.log_steps == 0 or step == config.steps:
-                own = [{**{k: float(v) for k, v in row.items()}, "loss": float(loss)} for row, loss in zip(metrics, losses, strict=True)]
+                told = zip(added.metrics, added.losses, strict=True)
+                own = [{**{k: float(v) for k, v in row.items()}, "loss": float(loss)} for row, loss in told]
                 means = ranks.mean(row for rows in ranks.from_all_ranks(accelerator, own) for row in rows)
                 row = {"step": step, "loss": means.pop("loss"), "lr": rate, "grad_norm": float(norm), **means}
                 if record:
@@ -180,16 +167,8 @@ def train(
             state.ema.swap()
         if stopping:
             logger.warning("stopped by a signal at step %d of %d; the same command goes on from here.", step, config.steps)
-        told = (record.log.last(False), record.log.last(True), best_evaluation(folder)) if record else ({}, {}, {})
-        return TrainResult(step, stopping, folder, *ranks.from_all_ranks(accelerator, told)[0])
-
-
-def _next(data: Iterator[Batch], step: int, config: TrainConfig) -> Batch:
-    """Return the next micro-batch; running out of them is an error of the data plan."""
-    try:
-        return next(data)
-    except StopIteration:
-        raise InputError(f"training: the batches ended at step {step} of {config.steps}. Try: a data plan of as many steps.") from None
+        ending = (record.log.last(False), record.log.last(True), best_evaluation(folder)) if record else ({}, {}, {})
+        return TrainResult(step, stopping, folder, *ranks.from_all_ranks(accelerator, ending)[0])
 
 
 def _evaluate(evaluate: Evaluate, state: TrainState, step: int) -> dict[str, float]:
