@@ -1,0 +1,155 @@
+"""Every problem of a store: each file against the check sums, each chunk to its last byte, each place against its modalities."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from torch.utils.data import Dataset
+
+from omnifuse.data.checking import Check, Progress, gathered, metadata_problems, place_problems, problem_of, read_checked
+from omnifuse.data.chunks import chunk_file
+from omnifuse.data.facts import PlaceFacts
+from omnifuse.data.manifest import Sealed, check_file, load_json, parse_root
+from omnifuse.data.problems import Problem
+from omnifuse.data.store import Store, read_whole
+from omnifuse.errors import InputError, OmnifuseError
+
+_ROOT = "zarr.json"
+_AGAIN = "copy this file again, or write the store again"
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a Zarr group, so that a check can say what is wrong with it as a store."""
+    return (path / _ROOT).is_file()
+
+
+def check_store(path: Path, workers: int = 0, progress: Progress | None = None) -> Check:
+    """Return every problem of a store on disk.
+
+    Args:
+        path: Its folder.
+        workers: Processes that read; 0 reads in this one.
+        progress: Called with (places done, places in all).
+    """
+    path = Path(path)
+    root = path / _ROOT
+    try:
+        sealed = parse_root(load_json(root), str(root))
+    except OmnifuseError as error:  # says what else there should be: nothing more can be known
+        return Check((problem_of(error, str(root), ""),), (), 0, frozenset())
+    found = list(_listed_problems(path, sealed))
+    broken = {problem.file for problem in found}
+    arrays, counts = chunked_arrays(sealed), {}
+    for array in arrays:
+        folder = path / Path(array).parent / "count"
+        if not any(Path(file).parent == folder for file in broken):  # else which chunks there should be is not known
+            counts[array] = read_whole(folder).tolist()
+    found += _strays(path, sealed, arrays, counts)
+    num_places: int = sealed.attributes["places"]
+    store = None
+    try:
+        store = Store(path)
+        found += metadata_problems(store, str(path))
+    except (OmnifuseError, OSError, ValueError) as error:
+        if not found:
+            found.append(problem_of(error, str(root), ""))
+    ids = sealed.metadata["place"]["attributes"]["text"].get("id", range(num_places))  # also of a store that does not open
+    chunks = _Chunks(path, store, [str(name) for name in ids], counts, {name: sealed.metadata[name] for name in counts})
+    return gathered(found, read_checked(chunks, num_places, workers, progress), num_places)
+
+
+def chunked_arrays(sealed: Sealed) -> list[str]:
+    """Return the arrays whose chunks the root does not list, as paths."""
+    labels = ["target/labels"] if sealed.attributes["labels"] else []
+    return [*(f"{name}/pixels" for name in sealed.attributes["sensors"]), *labels]
+
+
+def _listed_problems(path: Path, sealed: Sealed) -> Iterator[Problem]:
+    for name in sealed.attributes["files"]:
+        file = path / name
+        try:
+            check_file(sealed, name, file.read_bytes(), str(file))
+        except OSError as error:
+            yield Problem(str(file), f"missing or unreadable ({error.strerror})", "copy the store again")
+        except OmnifuseError as error:
+            yield problem_of(error, str(file), "")
+
+
+def _strays(path: Path, sealed: Sealed, arrays: list[str], counts: dict[str, list[int]]) -> Iterator[Problem]:
+    """Yield files that belong to nothing."""
+    known = {path / _ROOT, *(path / name for name in sealed.attributes["files"])}
+    for array, count in counts.items():
+        ndim = len(sealed.metadata[array]["shape"])
+        known |= {chunk_file(path / array, index, ndim) for index, frames in enumerate(count) if frames}
+    unknown = {path / array for array in arrays if array not in counts}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file not in known and file.parent not in unknown:
+            yield Problem(str(file), "belongs to nothing in this store", "remove it, after a look at what it is")
+
+
+class _Chunks(Dataset[tuple[list[Problem], PlaceFacts | None]]):
+    """Getting a place reads all its chunks, with what follows the last image, and then its values."""
+
+    def __init__(
+        self, path: Path, store: Store | None, ids: list[str], counts: dict[str, list[int]], metadata: dict[str, dict[str, Any]]
+    ) -> None:
+        self.path = path
+        self.store = store
+        self.ids = ids
+        self.counts = counts
+        self.metadata = metadata
+
+    def __getitem__(self, index: int) -> tuple[list[Problem], PlaceFacts | None]:
+        name, problems = self.ids[index], []
+        for array, count in self.counts.items():
+            if index < len(count) and count[index]:
+                file = chunk_file(self.path / array, index, len(self.metadata[array]["shape"]))
+                try:
+                    verify(file, self.path / array, self.metadata[array], index)
+                except OmnifuseError as error:
+                    problems.append(problem_of(error, str(file), name))
+        if problems or self.store is None:
+            return problems, None
+        try:
+            place = self.store[index]
+        except (OSError, ValueError) as error:
+            return [problem_of(error, str(self.path), name)], None
+        problems += place_problems(place, self.store.modalities, self.store.classes, str(self.path))
+        return problems, PlaceFacts.of(place, self.store.classes, pixels=False)
+
+
+def verify(file: Path, array: Path, metadata: dict[str, Any], index: int) -> None:
+    """Raise `InputError` unless the chunk of a place is there and whole, its tail included.
+
+    Args:
+        file: The file of the chunk.
+        array: Folder of the array.
+        metadata: The array's `zarr.json`.
+        index: The place.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: this chunk is missing, though the store counts it. Try: {_AGAIN}.")
+    if [codec["name"] for codec in metadata["codecs"]] == ["bytes", "crc32c"]:
+        _verify_plain(file, math.prod(metadata["shape"][1:]) * np.dtype(metadata["data_type"]).itemsize)
+        return
+    import zarr
+
+    try:
+        zarr.open_array(array, mode="r")[index]  # decodes every inner chunk, each of which has a CRC-32C
+    except Exception as error:  # codecs raise errors of many types, none of which names the file
+        raise InputError(f"{file}: damaged, it cannot be decoded ({error}). Try: {_AGAIN}.") from error
+
+
+def _verify_plain(file: Path, num_bytes: int) -> None:
+    if file.stat().st_size != num_bytes + 4:
+        raise InputError(f"{file}: {file.stat().st_size} bytes, expected {num_bytes + 4}. Try: {_AGAIN}.")
+    crc, left = 0, num_bytes
+    with file.open("rb") as stream:
+        while left and (block := stream.read(min(left, 1 << 20))):
+            crc, left = google_crc32c.extend(crc, block), left - len(block)
+        stored = int.from_bytes(stream.read(4), "little")
+    if left or crc != stored:
+        raise InputError(f"{file}: damaged, its CRC-32C is {crc:08x} and should be {stored:08x}. Try: {_AGAIN}.")
