@@ -36,13 +36,12 @@ def position_problems(info: Info, size: float, file: str) -> Iterator[Problem]:
 
 def _misplaced(system: str, rows: Info, size: float, file: str) -> Iterator[Problem]:
     from rasterio.crs import CRS
-    from rasterio.errors import CRSError
     from rasterio.warp import transform
 
     first = str(rows[0].get("id", ""))
     try:
         crs = CRS.from_user_input(system)
-    except CRSError:
+    except ValueError:  # CRSError is one; a code that is no number is another
         yield Problem(file, f"{len(rows)} places are in {system!r}, which is no coordinate system", "a code such as EPSG:32631", first)
         return
     placed = [row for row in rows if {"longitude", "latitude"} <= set(row)]
