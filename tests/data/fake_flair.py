@@ -1,11 +1,13 @@
 """A faithful small FLAIR download: both sets of tests, masks with a reference system of their own, an area that is not square."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
 AREA = (120, 160)  # rows, columns: swapping them is seen
 LOCAL = 'LOCAL_CS["RGF93 / Lambert-93",UNIT["metre",1]]'
@@ -62,8 +64,10 @@ def write_image(file: Path, pixels: np.ndarray, centre: tuple[float, float] | No
     half = pixels.shape[-1] * gsd / 2
     place = {} if centre is None else {"crs": crs, "transform": Affine(gsd, 0, centre[0] - half, 0, -gsd, centre[1] + half)}
     shape = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype}
-    with rasterio.open(file, "w", driver="GTiff", **shape, **place) as raster:
-        raster.write(pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(file, "w", driver="GTiff", **shape, **place) as raster:
+            raster.write(pixels)
 
 
 def write_area(folder: Path, domain: str, zone: str, dates: dict[str, str]) -> None:

@@ -38,8 +38,6 @@ SIDE = 512  # pixels
 S2_DTYPES = ("uint16", "int16")  # the sources disagree on the sign
 MASK_DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")  # percent; the type is not documented
 
-Protocol = Literal["flair12", "flair13", "flair15", "flair19", "cosia15", "cosia19"]
-
 
 class Flair:
     """Patches of 102.4 m (a `PlaceSource`): FLAIR#2, or FLAIR#1 without `series`. Train and validation patches are the same in both.
@@ -47,7 +45,7 @@ class Flair:
     Args:
         path: Folder of the download.
         series: Whether to read the Sentinel-2 series. Says, too, whose test patches are read: those of FLAIR#2 with, of FLAIR#1 without.
-        protocol: Which label values are classes; see `flair_classes`.
+        protocol: Which label values are classes: `flair12`, `flair13`, `flair15`, `flair19`, `cosia15` or `cosia19` (`flair_classes`).
         window: Side of the Sentinel-2 window in pixels of 10 m, even, from 12 to 112.
         clouds: Which dates are dropped for snow and cloud; None keeps all.
         monthly: Whether to average the dates of each calendar month.
@@ -62,7 +60,7 @@ class Flair:
         self,
         path: Path,
         series: bool = True,
-        protocol: Protocol = "flair12",
+        protocol: str = "flair12",
         window: int = 40,
         clouds: CloudFilter | None = PUBLISHED,
         monthly: bool = False,

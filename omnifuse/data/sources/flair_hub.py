@@ -16,7 +16,6 @@ as GeoPackages or CSV. What is read, and by which rule:
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -63,7 +62,7 @@ class FlairHub:
         self,
         path: Path,
         sensors: tuple[str, ...] = ("aerial", "dem", "spot", "s2", "s1_asc", "s1_desc"),
-        labels: Literal["cosia", "cosia19", "lpis"] = "cosia",
+        labels: str = "cosia",
         clouds: HubCloudFilter | None = HUB_PUBLISHED,
         monthly: bool = False,
     ) -> None:

@@ -45,12 +45,13 @@ def read_header(file: Path) -> Header:
     """Read the header of a raster.
 
     Raises:
-        InputError: where the file is missing, no raster, or not north up.
+        InputError: where the file is missing, no raster, cut short, or not north up.
     """
     with _open(file) as raster:
         transform = raster.transform
         if transform.b or transform.d or (raster.crs and transform.e > 0):
             raise InputError(f"{file}: the image is turned or not north up. {_AGAIN}")
+        _check_length(raster, file)
         epsg = _epsg(raster.crs.to_wkt()) if raster.crs else 0
         return Header(
             raster.count, raster.height, raster.width, raster.dtypes[0], epsg, float(transform.c), float(transform.f), float(transform.a)
@@ -94,6 +95,16 @@ def _open(file: Path) -> Iterator[Any]:
                 yield raster
         except (RasterioError, CRSError) as error:
             raise InputError(f"{file}: cannot be read as a raster ({' '.join(str(error).split())}). {_AGAIN}") from None
+
+
+def _check_length(raster: Any, file: Path) -> None:
+    """Raise `InputError` where the last block of the last band would lie beyond the end of the file."""
+    height, width = raster.block_shapes[-1]
+    block = f"{(raster.width - 1) // width}_{(raster.height - 1) // height}"
+    start, length = (raster.get_tag_item(f"BLOCK_{what}_{block}", "TIFF", bidx=raster.count) for what in ("OFFSET", "SIZE"))
+    found = file.stat().st_size
+    if start is not None and length is not None and int(start) + int(length) > found:
+        raise InputError(f"{file}: cut short, {found} bytes where the image ends at {int(start) + int(length)}. {_AGAIN}")
 
 
 @lru_cache(maxsize=64)
