@@ -2,6 +2,7 @@ import json
 import pickle
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,14 +22,17 @@ from fake_pastis import (
     write_metadata,
 )
 
+from omnifuse.config import to_dict
 from omnifuse.data.loading import read_place
 from omnifuse.data.monthly import monthly
 from omnifuse.data.place import PlaceSource, Series
+from omnifuse.data.sources import pastis_checks, pastis_layout
 from omnifuse.data.sources.pastis import Pastis
 from omnifuse.data.sources.pastis_layout import CLASSES
 from omnifuse.data.sources.pastis_metadata import parse_dates
 from omnifuse.data.store import Store, write_store
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError, InputError, OmnifuseError
+from omnifuse.modalities import MODALITIES
 
 RADAR = ("s2", "s1_asc", "s1_desc")
 NATIVE = {"s2": "S2", "s1_asc": "S1A", "s1_desc": "S1D"}
@@ -53,11 +57,7 @@ def folder(tmp_path):
 def small_patches(request, monkeypatch):
     """Let the patches of `folder` be 160 m wide; the published side is a constant."""
     if "folder" in request.fixturenames:
-        from dataclasses import replace
-
-        from omnifuse.data.sources import pastis
-
-        monkeypatch.setattr(pastis, "PUBLISHED", replace(pastis.PUBLISHED, size=160.0))
+        monkeypatch.setattr(pastis_layout, "PUBLISHED", replace(pastis_layout.PUBLISHED, size=160.0))
 
 
 def days(patch, name: str) -> np.ndarray:
@@ -420,6 +420,8 @@ def test_the_folder_that_is_meant_is_named(folder, tmp_path):
         (b'{"features": [3]}', "feature 0 has no `properties`"),
         (b'{"features": [{"properties": {"ID_PATCH": "x"}}]}', "`ID_PATCH`: 'x' is not a whole number"),
         (b'{"features": [{"properties": {"ID_PATCH": 1.5}}]}', "not a whole number"),
+        (b'{"features": [{"properties": {"ID_PATCH": 1e308}}]}', "not a whole number"),
+        (b'{"features": [{"properties": {"ID_PATCH": 1, "dates-S2": {"0": 99999999999}}}]}', "date 0: 99999999999 is not"),
         (b'{"features": [{"properties": {"ID_PATCH": 1, "Fold": 0, "dates-S2": {}}}]}', "`Fold` is 0, expected 1 to 5"),
         (b'{"features": [{"properties": {"ID_PATCH": 1, "ID_PATCH": 2}}]}', "a field stands twice"),
         (b'{"features": [{"properties": {"ID_PATCH": 1, "dates-S2": {}}, "geometry": {"coordinates": []}}]}', "without coordinates"),
@@ -444,6 +446,26 @@ def test_a_patch_that_stands_twice_is_an_error(folder):
 def test_sensors_that_are_not_there_are_refused(folder, sensors):
     with pytest.raises(ConfigError, match="PASTIS: sensors"):
         Pastis(folder, sensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 165.0}, "`size` is 165.0"),
+        ({"size": float("inf")}, "`size` is inf"),
+        ({"labels": [0, 1, 25]}, "`labels`"),
+        ({"modalities": [{**to_dict(MODALITIES["spot"]), "gsd": 0.0}]}, "`gsd` of spot is 0.0"),
+        ({"modalities": [{**to_dict(MODALITIES["spot"]), "name": "aerial"}]}, "modalities"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_what_a_folder_says_of_itself_is_checked(folder, change, message):
+    (folder / "about.json").write_text(json.dumps({"source": "made up", "licence": "CC0", "size": 160.0}), encoding="utf-8")
+    assert Pastis(folder).provenance["source"] == "made up"
+    (folder / "about.json").write_text(json.dumps({"source": "made up", "licence": "CC0", **change}), encoding="utf-8")
+    with pytest.raises(OmnifuseError, match=r"about\.json") as caught:
+        Pastis(folder)
+    assert message in str(caught.value)
 
 
 # The check
@@ -496,9 +518,7 @@ def test_statistics_that_are_the_same_in_all_folds_are_found(folder):
 
 
 def test_published_counts_are_held_against_a_set_of_full_size(folder, monkeypatch):
-    from omnifuse.data.sources import pastis, pastis_checks
-
-    monkeypatch.setattr(pastis_checks, "PUBLISHED", pastis.PUBLISHED)
+    monkeypatch.setattr(pastis_checks, "PUBLISHED", pastis_layout.PUBLISHED)
     monkeypatch.setattr(pastis_checks, "PLACES", 5)
     monkeypatch.setattr(pastis_checks, "FOLDS", {4: 1, 5: 2})
     monkeypatch.setattr(pastis_checks, "TILES", {"t30uxv": 2, "t31tfj": 1, "t32ulu": 3})

@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from omnifuse.config import from_dict
 from omnifuse.data.monthly import monthly
 from omnifuse.data.npy import read_npy
 from omnifuse.data.place import Place, Series
 from omnifuse.data.problems import Problem
 from omnifuse.data.sources.pastis_checks import check_dates, check_finite, problems
-from omnifuse.data.sources.pastis_layout import ABOUT, IMAGES, PUBLISHED, SERIES, About
-from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, load, read_norm, read_patches
+from omnifuse.data.sources.pastis_layout import IMAGES, SERIES, read_about
+from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, read_norm, read_patches
 from omnifuse.data.sources.pastis_spot import SPOT_DAY, SPOT_NAME, read_image, spot_folder
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import MODALITIES
@@ -58,8 +57,7 @@ class Pastis:
         self.sensors = sensors
         self.monthly = monthly
         metadata = find_metadata(self.folder)
-        file = self.folder / ABOUT
-        self.about = from_dict(About, load(file), str(file)) if file.is_file() else PUBLISHED
+        self.about = read_about(self.folder)
         self.size = self.about.size
         self.classes = self.about.classes
         own = {modality.name: modality for modality in self.about.modalities}

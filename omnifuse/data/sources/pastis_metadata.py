@@ -242,8 +242,8 @@ def _integer(value: Any, where: str) -> int:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or isinstance(value, bool) or (isinstance(value, float) and value != number):
-        raise InputError(f"{where}: {value!r} is not a whole number. {_AGAIN}")
+    if number is None or isinstance(value, bool) or value not in (number, str(number)) or not 0 <= number < 2**31:
+        raise InputError(f"{where}: {value!r} is not a whole number from 0 on. {_AGAIN}")
     return number
 
 
@@ -251,5 +251,5 @@ def _day(value: Any, where: str) -> int:
     number = _integer(value, where)
     try:
         return date(number // 10_000, number // 100 % 100, number % 100).toordinal() - _EPOCH
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(f"{where}: {value!r} is not a date YYYYMMDD. {_AGAIN}") from None
