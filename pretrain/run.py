@@ -9,6 +9,10 @@
 import sys
 
 from omnifuse.cli import main
+from omnifuse.train.ranks import leave
 
 if __name__ == "__main__":
-    sys.exit(main(["pretrain", *sys.argv[1:]]))
+    code = main(["pretrain", *sys.argv[1:]])
+    if code == 0:  # after an error others may still be waiting; the launcher ends them
+        leave()
+    sys.exit(code)

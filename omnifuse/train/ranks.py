@@ -1,10 +1,12 @@
 """What the processes of a run decide together, so that none waits for one that has left."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
@@ -14,15 +16,47 @@ from omnifuse.errors import ConfigError, OmnifuseError
 from omnifuse.train.config import Precision
 
 T = TypeVar("T")
+# What torchrun, Open MPI, MPICH and SLURM call the number of processes they start.
+_ASKED = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 TIMEOUT = timedelta(minutes=10)  # of one collective call; the slowest is waiting for rank 0 to write a checkpoint
 
 
 def start(precision: Precision) -> Accelerator:
-    """Join the processes that the launcher started. "auto" becomes bf16 where a GPU has it."""
+    """Join the processes that the launcher started. "auto" becomes bf16 where a GPU has it.
+
+    Raises:
+        ConfigError: where fewer processes were joined than the launcher was asked for: each would train alone.
+    """
     AcceleratorState._reset_state()  # accelerate refuses a second precision in one process, e.g. fine-tuning after pretraining
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
+    cpu = "LOCAL_RANK" in os.environ and not torch.accelerator.is_available()  # else accelerate leaves torchrun's CPU processes apart
+    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
+    refuse_fewer(os.environ, accelerator.num_processes)
+    return accelerator
+
+
+def refuse_fewer(environment: Mapping[str, str], joined: int) -> None:
+    """Raise `ConfigError` if the launcher, by what it has left in the environment, was asked for more processes than were joined."""
+    asked = {name: int(environment[name]) for name in _ASKED if environment.get(name, "").isdigit()}
+    for name, number in asked.items():
+        if number > joined:
+            raise ConfigError(
+                f"training: {name} is {number}, but {joined} process{'es were' if joined > 1 else ' was'} joined: each would train "
+                f"alone. Try: `torchrun --nproc-per-node {number} ...`."
+            )
+    # `accelerate launch --cpu --num_processes 2` sets an address to meet at, and then starts one process.
+    if joined == 1 and "WORLD_SIZE" not in environment and {"ACCELERATE_DYNAMO_BACKEND", "MASTER_PORT"} <= environment.keys():
+        raise ConfigError(
+            "training: `accelerate launch` was asked for several processes and started one, as it does with `--cpu`. "
+            "Try: `torchrun --nproc-per-node N ...`, or `accelerate launch --num_processes 1`."
+        )
+
+
+def leave() -> None:
+    """Part from the other processes, at the end of a script: else the launcher takes the silence for a crash."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def this_process() -> tuple[int, int]:

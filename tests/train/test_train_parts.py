@@ -16,7 +16,7 @@ from omnifuse.train.console import Display, Pace, duration
 from omnifuse.train.ema import Ema
 from omnifuse.train.log import RunLog, read_log
 from omnifuse.train.optimizer import build_optimizer, gradient_norm, load_optimizer, optimizer_tensors, parameter_groups
-from omnifuse.train.ranks import mean
+from omnifuse.train.ranks import mean, refuse_fewer
 from omnifuse.train.schedule import lr_at
 
 
@@ -186,3 +186,35 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         display.show({"step": 5, "eval/miou": 0.75})
     shown = capsys.readouterr().out
     assert "5/10" in shown and "loss 0.125" in shown and "miou 0.75" in shown
+
+
+CLUSTER = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "joined", "said"),
+    [
+        ({"WORLD_SIZE": "4"}, 1, r"WORLD_SIZE is 4, but 1 process was joined.*Try: `torchrun --nproc-per-node 4"),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, 2, "4, but 2 processes were joined"),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, 1, "SLURM_STEP_NUM_TASKS is 2"),
+        ({**CLUSTER, "ACCELERATE_DYNAMO_BACKEND": "NO"}, 1, "`accelerate launch` was asked for several processes and started one"),
+    ],
+)
+def test_fewer_processes_than_asked_for_is_an_error(environment: dict[str, str], joined: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        refuse_fewer(environment, joined)
+
+
+@pytest.mark.parametrize(
+    ("environment", "joined"),
+    [
+        ({}, 1),
+        ({"WORLD_SIZE": "2", **CLUSTER}, 2),
+        ({"ACCELERATE_DYNAMO_BACKEND": "NO"}, 1),  # accelerate launch of one process
+        ({"WORLD_SIZE": "8", "ACCELERATE_DYNAMO_BACKEND": "NO", "SLURM_STEP_NUM_TASKS": "2", **CLUSTER}, 8),  # one launcher per node
+        (CLUSTER, 1),  # a cluster's shell, without a launcher
+        ({"WORLD_SIZE": "1", "ACCELERATE_DYNAMO_BACKEND": "NO", **CLUSTER}, 1),
+    ],
+)
+def test_as_many_processes_as_asked_for_is_none(environment: dict[str, str], joined: int) -> None:
+    refuse_fewer(environment, joined)
