@@ -54,7 +54,7 @@ def refuse_fewer(environment: Mapping[str, str], joined: int) -> None:
 
 
 def leave() -> None:
-    """Part from the other processes, at the end of a script: else the launcher takes the silence for a crash."""
+    """Part from the other processes at the end of a script, so that none is torn away while another still speaks to it."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
