@@ -28,6 +28,12 @@ def split(info: Sequence[dict[str, str | int | float]], key: str, values: Iterab
     return np.array([index for index, row in enumerate(info) if row[key] in wanted], dtype=np.int64)
 
 
+def split_by_text(info: Sequence[dict[str, str | int | float]], key: str, values: Iterable[str]) -> Int[np.ndarray, " n"]:
+    """Return what `split` returns, with values as text, as they come from a command line."""
+    known = {str(row[key]): row[key] for row in info if key in row}
+    return split(info, key, [known.get(value, value) for value in values])
+
+
 def label_fraction(indices: Int[np.ndarray, " n"], fraction: float, seed: int) -> Int[np.ndarray, " m"]:
     """Return a random share of `indices` in ascending order, at least one. Smaller shares lie within larger ones."""
     if not 0 < fraction <= 1:
