@@ -78,7 +78,8 @@ def raster_file(folder: Path, patch: str, product: str) -> Path:
 
 
 def write_flair_hub(folder: Path, tables: str = "gpkg") -> None:
-    """Write four patches: the first has every raster, the second no `spot` and no historical image, the third only aerial images.
+    """Write four patches: the first has every raster, the second no historical image, the third only aerial images,
+    the fourth no elevation and no `spot`.
 
     Args:
         folder: Folder of the download.
@@ -99,7 +100,7 @@ def write_flair_hub(folder: Path, tables: str = "gpkg") -> None:
         "AERIAL_LABEL-COSIA": (cosia, 0.2),
         "ALL_LABEL-LPIS": (lpis, 0.2),
     }
-    without = {1: {"SPOT_RGBI", "AERIAL-RLT_PAN"}, 2: set(everything) - {"AERIAL_RGBI", "AERIAL_LABEL-COSIA"}, 3: {"DEM_ELEV", "SPOT_RGBI"}}
+    without = {1: {"AERIAL-RLT_PAN"}, 2: set(everything) - {"AERIAL_RGBI", "AERIAL_LABEL-COSIA"}, 3: {"DEM_ELEV", "SPOT_RGBI"}}
     for number, (patch, (left, top)) in enumerate(PATCHES.items()):
         for product in everything.keys() - without.get(number, set()):
             pixels, gsd = everything[product]

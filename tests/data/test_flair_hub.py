@@ -167,9 +167,9 @@ def test_months_are_averaged_on_request(whole):
 def test_a_missing_raster_is_a_missing_sensor(whole):
     source = FlairHub(whole, ALL)
     present = {str(row["id"]): set(source[index].series) for index, row in enumerate(source.info)}
-    assert set(ALL) - present["D006-2020_FF-S1-14_5-10"] == {"spot", "aerial_rlt"}
+    assert set(ALL) - present["D006-2020_FF-S1-14_5-10"] == {"aerial_rlt"}
     assert present["D004-2021_UU-S2-3_0-1"] == {"aerial"}
-    assert "aerial_rlt" in present["D012-2019_AA-S1-1_2-2"]
+    assert set(ALL) - present["D012-2019_AA-S1-1_2-2"] == {"dem", "spot"}
     assert "D004-2021_UU-S2-3_0-1" not in [row["id"] for row in FlairHub(whole, ("s2",)).info]
 
 
@@ -363,6 +363,14 @@ def test_a_raster_elsewhere_is_a_problem(folder):
     assert "EPSG:2154 1010005.00, 6300000.00, that of the patch at EPSG:2154 1010000.00" in found["D006-2020_SPOT_RGBI"]
     assert "EPSG:32631" in found["D006-2020_DEM_ELEV"]
     assert place(FlairHub(folder, ALL), WHOLE).target is None
+
+
+def test_a_raster_that_its_neighbors_have_is_missed(folder):
+    for product in ("SPOT_RGBI", "AERIAL-RLT_PAN"):
+        raster_file(folder, WHOLE, product).unlink()
+    (problem,) = FlairHub(folder, ALL).problems()
+    assert (problem.file, problem.place) == (str(raster_file(folder, WHOLE, "SPOT_RGBI")), WHOLE)
+    assert "lacks 'spot'" in problem.what
 
 
 def test_a_whole_folder_has_no_problems(whole):

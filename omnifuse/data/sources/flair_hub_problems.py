@@ -21,6 +21,7 @@ _APART = 0.1  # metres
 
 def problems(source: "FlairHub") -> Iterator[Problem]:
     """Yield what is wrong, patch by patch, then with the tables and the whole."""
+    in_zone = _products_of_zones(source)
     for patch, present in zip(source.layout.patches, source.layout.present, strict=True):
         headers: dict[str, Header] = {}
         for name, product in source.products.items():
@@ -28,9 +29,19 @@ def problems(source: "FlairHub") -> Iterator[Problem]:
                 yield from _raster(source, name, product, patch, headers)
                 if product.mask and source.clouds is not None:
                     yield from _mask(source, name, product, patch)
+            elif product.folder in in_zone[patch.zone] and not product.sparse:
+                what = f"no such file, though other patches of {patch.zone} have one, so the patch lacks {name!r}"
+                yield Problem(str(source.layout.file(patch, product.folder)), what, "download the archive of this product again", patch.id)
         yield from _labels(source, patch, present, headers)
         yield from _ground(source, patch, headers)
     yield from _splits(source)
+
+
+def _products_of_zones(source: "FlairHub") -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for patch, present in zip(source.layout.patches, source.layout.present, strict=True):
+        found.setdefault(patch.zone, set()).update(present)
+    return found
 
 
 def _raster(source: "FlairHub", name: str, product: Product, patch: HubPatch, headers: dict[str, Header]) -> Iterator[Problem]:

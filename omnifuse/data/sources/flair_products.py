@@ -27,6 +27,7 @@ class Product:
         prepare: Makes a series of frames as stored (dates, bands, rows, columns) and days; `where` is for errors.
         dates: Middle of the name of its table of dates, `GLOBAL_<dates>_MTD_DATES`.
         mask: Folder of its snow and cloud masks; empty without any.
+        sparse: Whether it was never made for some patches of a region.
     """
 
     folder: str
@@ -36,6 +37,7 @@ class Product:
     prepare: Callable[[Series, str], Series]
     dates: str = ""
     mask: str = ""
+    sparse: bool = False
 
 
 def as_stored(series: Series, where: str) -> Series:
@@ -114,6 +116,7 @@ _PRODUCTS = (
         "uint8",
         as_stored,
         "AERIAL-RLT",
+        sparse=True,
     ),
     Product(
         "DEM_ELEV",
