@@ -15,7 +15,7 @@ from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
 from omnifuse.data.manifest import seal
 from omnifuse.data.place import PlaceSource
-from omnifuse.data.profiles import profile_called
+from omnifuse.data.profiles import dates_per_chunk, profile_called
 from omnifuse.modalities import Modality
 
 _NO_DATE = -(2**31)
@@ -78,7 +78,9 @@ def _finish_sensor(group: Path, modality: Modality, side: int, profile: str, wri
     if len(set(modality.units)) == 1:
         about["units"] = modality.units[0]
     write_document(group, group_document(to_dict(modality)))
-    _finish_array(group / "pixels", profile, written, (longest, *frame), dtype, ("time", "band", "y", "x"), about, dates=True)
+    _finish_array(
+        group / "pixels", profile, written, (longest, *frame), dtype, ("time", "band", "y", "x"), about, dates_per_chunk(modality)
+    )
     write_small(group / "count", count, ("place",), {"long_name": "images of the place"})
     write_small(group / "time", day, ("place", "time"), _DATES)
     named = {"long_name": "pixels, mean, sum of squared deviations"}
@@ -97,7 +99,7 @@ def _finish_labels(group: Path, classes: ClassTable | None, profile: str, writte
             "ignored": classes.ignore,
         }
     write_document(group, group_document({}))
-    _finish_array(group / "labels", profile, written, found.shape, np.dtype(found.dtype), axes, about, dates=False)
+    _finish_array(group / "labels", profile, written, found.shape, np.dtype(found.dtype), axes, about, 0)
     write_small(
         group / "count", np.array([one is not None for one in written], np.int32), ("place",), {"long_name": "label maps of the place"}
     )
@@ -114,8 +116,7 @@ def _finish_array(
     dtype: np.dtype[Any],
     axes: tuple[str, ...],
     attributes: dict[str, Any],
-    *,
-    dates: bool,
+    dates: int,
 ) -> None:
     """Describe the array whose files were written, and complete these."""
     layout = profile_called(profile)

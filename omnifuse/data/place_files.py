@@ -1,6 +1,6 @@
 """A unit of conversion: read some places, write their files, and say what was written. A pure function, wherever it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,9 +13,10 @@ from omnifuse.data.chunks import chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.loading import read_place
 from omnifuse.data.place import Place, PlaceSource
-from omnifuse.data.profiles import profile_called
+from omnifuse.data.profiles import dates_per_chunk, profile_called
 from omnifuse.data.statistics import Moments
 from omnifuse.errors import InputError
+from omnifuse.modalities import Modality
 
 _BLOCK = 1 << 20  # bytes
 
@@ -57,7 +58,7 @@ def _convert(source: PlaceSource, folder: Path, profile: str, index: int) -> Rec
     if place.size != source.size:
         raise InputError(f"{where}: {place.size:g} m wide, the source says {source.size:g} m. Try: one place size per store.")
     try:
-        return _write(place, folder, profile, index, source.classes)
+        return _write(place, folder, profile, index, source.modalities, source.classes)
     except OSError as error:
         raise InputError(
             f"{where}: cannot be written to {folder} ({error.strerror}). Try: free disk space, a folder that every worker sees; "
@@ -65,7 +66,7 @@ def _convert(source: PlaceSource, folder: Path, profile: str, index: int) -> Rec
         ) from error
 
 
-def _write(place: Place, folder: Path, profile: str, index: int, classes: ClassTable | None) -> Record:
+def _write(place: Place, folder: Path, profile: str, index: int, modalities: Mapping[str, Modality], classes: ClassTable | None) -> Record:
     record = {}
     for name, series in place.series.items():
         if len(series.pixels):
@@ -73,10 +74,12 @@ def _write(place: Place, folder: Path, profile: str, index: int, classes: ClassT
             rows = zip(moments.mean.tolist(), moments.deviation.tolist(), strict=True)
             summary = tuple((float(moments.count), mean, deviation) for mean, deviation in rows)
             day = tuple(int(day) for day in series.day)
-            record[f"{name}/pixels"] = _write_file(folder, f"{name}/pixels", profile, index, series.pixels, day, summary)
+            record[f"{name}/pixels"] = _write_file(
+                folder, f"{name}/pixels", profile, index, series.pixels, dates_per_chunk(modalities[name]), day, summary
+            )
     if place.target is not None:
         counts = class_pixels(place.target, classes) if classes is not None else ()
-        record["target/labels"] = _write_file(folder, "target/labels", profile, index, place.target, (), counts)
+        record["target/labels"] = _write_file(folder, "target/labels", profile, index, place.target, 0, (), counts)
     return record
 
 
@@ -86,11 +89,12 @@ def _write_file(
     profile: str,
     index: int,
     values: Num[np.ndarray, "..."],
+    dates: int,
     day: tuple[int, ...],
     summary: tuple[tuple[float, ...], ...] | tuple[int, ...],
 ) -> Written:
     partial = folder / "incoming" / uuid4().hex
-    crc, pieces = profile_called(profile).write(partial, values, bool(day))
+    crc, pieces = profile_called(profile).write(partial, values, dates)
     written = Written(values.shape, values.dtype.name, day, crc, tuple(pieces), summary)
     partial.replace(_file(folder, name, index, written))
     return written

@@ -18,20 +18,24 @@ from omnifuse.data.chunks import finish_chunk, write_rows
 from omnifuse.data.layout import CRC32C, Document, array_document, raw_codec
 from omnifuse.data.shards import finish_shard, inner_chunk, shard_codec, shard_shape, write_pieces
 from omnifuse.errors import ConfigError
+from omnifuse.modalities import Modality
 
 
 @runtime_checkable
 class Profile(Protocol):
-    """How arrays are stored; shapes are those of one place."""
+    """How arrays are stored.
 
-    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: bool) -> tuple[int, list[int]]:
+    Shapes are those of one place. `dates` is how many dates a chunk may hold; 0 where the first axis is not one of dates.
+    """
+
+    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: int) -> tuple[int, list[int]]:
         """Write the values of a place to a new file; return the CRC-32C of the file, and the bytes of its pieces."""
 
-    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> None:
+    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         """Complete the file that `write` left, for an array whose places have this shape; it may have been completed before."""
 
     def document(
-        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: bool
+        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int
     ) -> Document:
         """Return the `zarr.json` of the array over all places."""
 
@@ -39,15 +43,15 @@ class Profile(Protocol):
 class Training:
     """One uncompressed chunk per place, as long as the longest series, that can be read as a plain file."""
 
-    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: bool) -> tuple[int, list[int]]:
+    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: int) -> tuple[int, list[int]]:
         return write_rows(file, values), [values.nbytes]
 
-    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> None:
+    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         os.truncate(file, sum(pieces))
         finish_chunk(file, crc, math.prod(shape) * dtype.itemsize)
 
     def document(
-        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: bool
+        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int
     ) -> Document:
         chunk = (1, *(max(n, 1) for n in shape))
         return array_document((places, *shape), dtype, chunk, (raw_codec(dtype), CRC32C), ("place", *axes), attributes)
@@ -56,15 +60,15 @@ class Training:
 class Archive:
     """One shard per place: compressed chunks of one date, for object stores and for keeping."""
 
-    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: bool) -> tuple[int, list[int]]:
+    def write(self, file: Path, values: Num[np.ndarray, "..."], dates: int) -> tuple[int, list[int]]:
         return write_pieces(file, values, inner_chunk(values.shape, values.dtype, dates))
 
-    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> None:
+    def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         os.truncate(file, sum(pieces))
         finish_shard(file, pieces, shape, inner_chunk(shape, dtype, dates))
 
     def document(
-        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: bool
+        self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int
     ) -> Document:
         inner = inner_chunk(shape, dtype, dates)
         chunk = (1, *shard_shape(shape, inner))
@@ -72,6 +76,11 @@ class Archive:
 
 
 PROFILES: dict[str, Profile] = {"training": Training(), "archive": Archive()}
+
+
+def dates_per_chunk(modality: Modality) -> int:
+    """Return how many dates of a sensor a chunk may hold."""
+    return 64 if modality.series else 1
 
 
 def profile_called(name: str) -> Profile:

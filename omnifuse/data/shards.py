@@ -17,8 +17,7 @@ from jaxtyping import Num
 from omnifuse.data.layout import CRC32C, Document, raw_codec
 
 _SIDE = 256  # pixels of a chunk along y and x, at most
-_BYTES = 1 << 16  # small images share a chunk up to this size ...
-_DATES = 64  # ... and this number
+_BYTES = 1 << 16  # small images of a series share a chunk up to this size
 _MISSING = 2**64 - 1
 
 # LZ4 after a bit shuffle is the smallest of the codecs that decode at the speed of a disk: on landscape data of the shape of PASTIS
@@ -26,13 +25,13 @@ _MISSING = 2**64 - 1
 _CODEC, _LEVEL = "lz4", 5
 
 
-def inner_chunk(shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> tuple[int, ...]:
-    """Return the shape of the chunks within a shard: one date, and at most 256×256 pixels; several dates where they are small.
+def inner_chunk(shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> tuple[int, ...]:
+    """Return the shape of the chunks within a shard: one date and at most 256×256 pixels, or as many small dates as make 64 KiB.
 
     Args:
-        shape: Of the values of a place, (time, band, y, x) or without the first where there are no `dates`.
+        shape: Of the values of a place: (time, band, y, x), or without the first axis.
         dtype: Of the values.
-        dates: Whether the first axis is one of dates.
+        dates: How many of them a chunk may hold; 0 where the first axis is not one of dates.
     """
     first = 1 if dates else 0
     inner = [max(n, 1) for n in shape[first:]]
@@ -40,7 +39,7 @@ def inner_chunk(shape: Sequence[int], dtype: np.dtype[Any], dates: bool) -> tupl
         inner[axis] = math.ceil(inner[axis] / math.ceil(inner[axis] / _SIDE))
     if not dates:
         return tuple(inner)
-    return (min(_DATES, max(1, _BYTES // (math.prod(inner) * dtype.itemsize))), *inner)
+    return (min(dates, max(1, _BYTES // (math.prod(inner) * dtype.itemsize))), *inner)
 
 
 def write_pieces(file: Path, values: Num[np.ndarray, "..."], inner: Sequence[int]) -> tuple[int, list[int]]:

@@ -55,6 +55,8 @@ def write_store(
     for name in source.modalities:
         if name in _RESERVED or "/" in name or name.startswith((".", "_")):
             raise InputError(f"{path}: a sensor cannot be called {name!r} in a store. Try: another name.")
+    if path.exists() and not (partial / "store").exists():
+        shutil.rmtree(partial, ignore_errors=True)  # of a conversion that was stopped after its last step but one
     _refuse_existing(path)
     partial.mkdir(parents=True, exist_ok=True)
     with exclusive(partial, "writing") as is_current:
