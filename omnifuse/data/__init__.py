@@ -1,16 +1,15 @@
-"""Places and where they come from. What needs matplotlib, xarray or zarr is imported when it is asked for."""
+"""Places: where they come from, how they are stored, and how they become batches."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from omnifuse.data.pictures.showing import show
-
-__all__ = ["show"]
+    import xarray
 
 
-def __getattr__(name: str) -> Any:
-    if name == "show":
-        from omnifuse.data.pictures.showing import show
+def open(path: Path | str, chunks: Mapping[str, int] | Literal["auto"] | None = None) -> "xarray.DataTree":
+    """Open a store on disk or at an address as labelled arrays: `omnifuse.data.store.open_tree`."""
+    from omnifuse.data.store import open_tree
 
-        return show
-    raise AttributeError(f"module 'omnifuse.data' has no attribute {name!r}")
+    return open_tree(path, chunks)

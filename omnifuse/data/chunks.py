@@ -1,24 +1,36 @@
 """Chunk files of a store: an uncompressed, unsharded Zarr v3 chunk is the raw array followed by its CRC-32C.
 
-So a chunk can be written and read as a plain file, at the speed of the disk, and every bit of it is checked.
+So a chunk can be written and read as a plain file, at the speed of the disk. What follows the rows of a place is zero: its part of
+the check sum is computed, so a read sees all of the rows and nothing else. `verify_chunk` reads the rest, too.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Int, Num, Shaped
 
+from omnifuse.data.crc import extend_zeros
+from omnifuse.data.files import Files
 from omnifuse.errors import InputError
 
-_CRC_BYTES = 4
+CRC_BYTES = 4
+REMEDY = "Try: copy this file again, or write the store again."
 _BLOCK = 1 << 18  # bytes; stays in the second-level cache
+_ID = (1 << 63) - 1
 
 
 def chunk_file(array: Path, index: int, ndim: int) -> Path:
     """Return the file of the chunk that holds row `index` of an array of `ndim` axes with one chunk per row."""
-    return array / ".".join(["c", str(index), *("0",) * (ndim - 1)])
+    return array / chunk_name(index, ndim)
+
+
+def chunk_name(index: int, ndim: int) -> str:
+    """Return the name of that file within the folder of the array."""
+    return ".".join(["c", str(index), *("0",) * (ndim - 1)])
 
 
 def write_rows(file: Path, rows: Shaped[np.ndarray, "..."]) -> int:
@@ -31,42 +43,96 @@ def write_rows(file: Path, rows: Shaped[np.ndarray, "..."]) -> int:
 
 def finish_chunk(file: Path, crc: int, num_bytes: int) -> None:
     """Extend the rows in `file` to a chunk of `num_bytes` and append its CRC-32C; the tail is a hole and takes no room on disk."""
-    missing = num_bytes - file.stat().st_size
-    zeros = np.zeros(min(missing, _BLOCK), np.uint8)
-    for start in range(0, missing, _BLOCK):
-        crc = google_crc32c.extend(crc, zeros[: missing - start])
+    crc = extend_zeros(crc, num_bytes - file.stat().st_size)
     with file.open("r+b", buffering=0) as stream:
         stream.seek(num_bytes)
-        stream.write(crc.to_bytes(_CRC_BYTES, "little"))
+        stream.write(crc.to_bytes(CRC_BYTES, "little"))
 
 
-def read_rows(file: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic], num_bytes: int) -> Num[np.ndarray, "..."]:
-    """Read the leading rows of a chunk of `num_bytes`, checking all of it.
+def read_rows(
+    file: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    num_bytes: int,
+    *,
+    check: bool = True,
+    seen: Int[np.ndarray, "2"] | None = None,
+) -> Num[np.ndarray, "..."]:
+    """Read the leading rows of a chunk of `num_bytes`.
+
+    Args:
+        file: The chunk.
+        shape: Of the rows.
+        dtype: Of the rows.
+        num_bytes: Of the whole chunk, without its check sum.
+        check: Whether the check sum is compared.
+        seen: Modification time and number of the file when it was last summed; it is summed again only if these have changed, and
+            they are noted here then.
 
     Raises:
         InputError: where the file is missing, of another size, unreadable or damaged; names the file.
     """
-    try:
-        with file.open("rb", buffering=0) as stream:
-            found = os.fstat(stream.fileno()).st_size
-            if found != num_bytes + _CRC_BYTES:  # before anything is allocated
-                raise InputError(f"{file}: {found} bytes, expected {num_bytes + _CRC_BYTES}. {_REMEDY}")
-            rows = np.empty(shape, dtype)
-            scratch = np.empty(min(num_bytes - rows.nbytes, _BLOCK), np.uint8)
-            crc = _read_all(stream.fileno(), _bytes(rows), file, 0)
-            for start in range(rows.nbytes, num_bytes, _BLOCK):  # what follows the rows is read too: any damage to the file is found
-                crc = _read_all(stream.fileno(), scratch[: num_bytes - start], file, crc)
-            stored = int.from_bytes(stream.read(_CRC_BYTES), "little")
-    except FileNotFoundError:
-        raise InputError(f"{file}: this chunk is missing, though the store counts it. {_REMEDY}") from None
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}). {_REMEDY}") from None
-    if crc != stored:
-        raise InputError(f"{file}: damaged, its CRC-32C is {crc:08x} and should be {stored:08x}. {_REMEDY}")
+    with named(str(file)), file.open("rb", buffering=0) as stream:
+        status = os.fstat(stream.fileno())
+        if status.st_size != num_bytes + CRC_BYTES:  # before anything is allocated
+            raise InputError(f"{file}: {status.st_size} bytes, expected {num_bytes + CRC_BYTES}. {REMEDY}")
+        rows = np.empty(shape, dtype)
+        version = np.array([status.st_mtime_ns & _ID, status.st_ino & _ID])
+        if not check or (seen is not None and np.array_equal(seen, version)):
+            for _ in _filled(stream.fileno(), _bytes(rows), str(file), rows.nbytes):
+                pass
+            return rows
+        crc = 0
+        for piece in _filled(stream.fileno(), _bytes(rows), str(file), _BLOCK):
+            crc = google_crc32c.extend(crc, piece)
+        stored = os.pread(stream.fileno(), CRC_BYTES, num_bytes)
+    compare(extend_zeros(crc, num_bytes - rows.nbytes), stored, str(file))
+    if seen is not None:
+        seen[:] = version
     return rows
 
 
-_REMEDY = "Try: copy this file again, or write the store again."
+def fetch_rows(files: Files, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic], num_bytes: int) -> Num[np.ndarray, "..."]:
+    """Read the leading rows of a chunk as `read_rows` does, wherever it lies: neither its tail nor anything else is transferred."""
+    where = files.where(name)
+    length = int(np.prod(shape)) * dtype.itemsize
+    with named(where):
+        raw, stored = files.spans(name, [(0, length), (num_bytes, num_bytes + CRC_BYTES)])
+    if len(raw) != length or len(stored) != CRC_BYTES:
+        raise InputError(f"{where}: ended while it was read. {REMEDY}")
+    compare(extend_zeros(google_crc32c.value(raw), num_bytes - length), stored, where)
+    return np.frombuffer(bytearray(raw), dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+
+
+def verify_chunk(file: Path, num_bytes: int) -> None:
+    """Raise `InputError` unless a chunk of `num_bytes` is whole to its last bit: also what follows the rows, which reading skips."""
+    with named(str(file)), file.open("rb", buffering=0) as stream:
+        found = os.fstat(stream.fileno()).st_size
+        if found != num_bytes + CRC_BYTES:
+            raise InputError(f"{file}: {found} bytes, expected {num_bytes + CRC_BYTES}. {REMEDY}")
+        scratch, crc = np.empty(min(num_bytes, _BLOCK), np.uint8), 0
+        for start in range(0, num_bytes, _BLOCK):
+            for piece in _filled(stream.fileno(), scratch[: num_bytes - start], str(file), _BLOCK):
+                crc = google_crc32c.extend(crc, piece)
+        compare(crc, os.pread(stream.fileno(), CRC_BYTES, num_bytes), str(file))
+
+
+def compare(crc: int, stored: bytes, where: str) -> None:
+    """Raise `InputError` unless a check sum is the stored one."""
+    expected = int.from_bytes(stored, "little")
+    if crc != expected or len(stored) != CRC_BYTES:
+        raise InputError(f"{where}: damaged, its CRC-32C is {crc:08x} and should be {expected:08x}. {REMEDY}")
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Turn what goes wrong while the file of a chunk is read into an `InputError` that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{where}: this chunk is missing, though the store counts it. {REMEDY}") from None
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read ({error.strerror or error}). {REMEDY}") from None
 
 
 def _bytes(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, " n"]:
@@ -79,13 +145,12 @@ def _write_all(descriptor: int, raw: Shaped[np.ndarray, " n"]) -> None:
         done += os.write(descriptor, raw[done:].data)
 
 
-def _read_all(descriptor: int, raw: Shaped[np.ndarray, " n"], file: Path, crc: int) -> int:
-    """Fill `raw` and return the extended check sum, block by block so that what is summed is still in the cache."""
+def _filled(descriptor: int, raw: Shaped[np.ndarray, " n"], where: str, block: int) -> Iterator[Shaped[np.ndarray, " m"]]:
+    """Fill `raw` from a file and yield what was filled, piece by piece, so that what is summed is still in the cache."""
     done = 0
     while done < len(raw):
-        got = os.readv(descriptor, [raw[done : done + _BLOCK].data])
+        got = os.readv(descriptor, [raw[done : done + block].data])
         if not got:
-            raise InputError(f"{file}: ended while it was read. {_REMEDY}")
-        crc = google_crc32c.extend(crc, raw[done : done + got])
+            raise InputError(f"{where}: ended while it was read. {REMEDY}")
+        yield raw[done : done + got]
         done += got
-    return crc

@@ -9,23 +9,25 @@ Chunks are uncompressed, in the sensor's own type, as long as the longest series
 room on disk: copy with `cp --sparse` or `rsync -S`), and carry a CRC-32C. Nobody else knows this layout.
 """
 
-import math
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped
-from torch.utils.data import get_worker_info
+from jaxtyping import Bool, Float, Int, Shaped
 
 from omnifuse.classes import ClassTable
 from omnifuse.config import from_dict
-from omnifuse.data.chunks import chunk_file, read_rows
-from omnifuse.data.manifest import Sealed, load_json, open_sealed
+from omnifuse.data.chunked import ChunkedArray, Verify, small_array
+from omnifuse.data.files import Files, Folder
+from omnifuse.data.manifest import Sealed, load_json, open_sealed, parse_root
 from omnifuse.data.place import Place, Series
+from omnifuse.data.remote import is_address, remote_files
 from omnifuse.data.writing import write_store
 from omnifuse.errors import InputError
-from omnifuse.modalities import Modality
+from omnifuse.modalities import Modality, check_names
 
 if TYPE_CHECKING:
     import xarray
@@ -37,6 +39,13 @@ class Store:
     """Places of a store (a `PlaceSource`); can be pickled, and keeps no file open.
 
     Metadata, counts and dates are read and checked when it is opened, pixels and labels when a place is asked for.
+
+    Args:
+        path: Its folder, or an address: `https://`, `s3://`, `gs://`, `az://` or what fsspec knows (`cloud` extra). Accounts are taken
+            from the environment, see `omnifuse.data.remote`.
+        verify: When the CRC-32C of an uncompressed chunk is compared. "first": when this process first reads it, and again once the
+            file has changed (time of modification). "always": at every read, at 0.7 to 0.8 of the speed. "never": not at all.
+            Compressed chunks, and what comes from an address, are compared whenever they are read.
 
     Attributes:
         provenance: Where the data come from (source, licence, citation) and which version wrote the store.
@@ -50,34 +59,75 @@ class Store:
     size: float
     info: list[dict[str, str | int | float]]
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        sealed = open_sealed(self.path)
+    def __init__(self, path: Path | str, verify: Verify = "first") -> None:
+        self.files: Files = remote_files(str(path)) if is_address(str(path)) else Folder(Path(path))
+        sealed = open_sealed(self.files.path) if isinstance(self.files, Folder) else _fetch_root(self.files)
+        self._documents = sealed.metadata
         attributes = sealed.attributes
         self.size = attributes["size"]
         self.provenance: dict[str, str] = attributes["provenance"]
         self.classes = None if attributes["classes"] is None else from_dict(ClassTable, attributes["classes"], f"{path}: classes")
-        self.modalities = {name: _modality(sealed, name, self.path) for name in attributes["sensors"]}
-        self.info = _read_info(sealed, self.path)
-        self._pixels = {name: ChunkedArray(self.path / name / "pixels") for name in self.modalities}
-        self._count = {name: read_whole(self.path / name / "count") for name in self.modalities}
-        self._day = {name: read_whole(self.path / name / "time") for name in self.modalities}
-        self._labels = ChunkedArray(self.path / "target" / "labels") if attributes["labels"] else None
-        self._has_class_counts = "target/pixels" in sealed.metadata
-        self._labelled = read_whole(self.path / "target" / "count") if attributes["labels"] else np.zeros(len(self.info), np.int32)
+        self.modalities = {
+            name: from_dict(Modality, sealed.metadata[name]["attributes"], f"{path}: {name}") for name in attributes["sensors"]
+        }
+        columns = sealed.metadata["place"]["attributes"]
+        numeric = [f"place/{name}" for name in columns["columns"] if name not in columns["text"]]
+        of_sensors = [f"{name}/{what}" for name in self.modalities for what in ("count", "time")]
+        names = [*of_sensors, *numeric, *(["target/count"] if attributes["labels"] else [])]
+        small = dict(zip(names, self.files.together([partial(self._small, name) for name in names]), strict=True))
+        self._count = {name: small[f"{name}/count"] for name in self.modalities}
+        self._day = {name: small[f"{name}/time"] for name in self.modalities}
+        self.info = _rows(columns, small, attributes["places"])
+        self._pixels = {name: self._chunked(f"{name}/pixels", verify) for name in self.modalities}
+        self._labels = self._chunked("target/labels", verify) if attributes["labels"] else None
+        self._labelled = small["target/count"] if attributes["labels"] else np.zeros(len(self.info), np.int32)
 
     def __len__(self) -> int:
         return len(self.info)
 
     def __getitem__(self, index: int) -> Place:
+        return self.read(index)
+
+    def read(self, index: int, sensors: Sequence[str] | None = None, dates: Mapping[str, Int[np.ndarray, " _k"]] | None = None) -> Place:
+        """Return a place, or a part of it.
+
+        Args:
+            index: The place.
+            sensors: Those to read; by default all.
+            dates: By sensor, which of its images to read: ascending positions among those of the place. An archive decodes only these;
+                of the training profile all are read, as their check sum is one, and these are returned.
+
+        Raises:
+            InputError: naming the file that is missing or damaged.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"place {index} of {len(self)}")
-        series = {}
+        names, rows = list(self.modalities if sensors is None else sensors), dict(dates or {})
+        check_names([*names, *rows], list(self.modalities), "store")
+        for name, row in rows.items():
+            if len(row) and (np.any(np.diff(row) <= 0) or row[0] < 0 or row[-1] >= self._count[name][index]):
+                most = int(self._count[name][index])
+                raise InputError(
+                    f"store: dates {row.tolist()} of {name!r} at place {index}, expected ascending positions below {most}. Try: np.unique."
+                )
+        tasks = [partial(self._pixels[name].read, index, int(self._count[name][index]), rows.get(name)) for name in names]
+        if self._labels is not None and self._labelled[index]:
+            tasks.append(partial(self._labels.read, index, None))
+        found = self.files.together(tasks)
+        series = {name: Series(pixels, self._days_of(name, index, rows.get(name))) for name, pixels in zip(names, found, strict=False)}
+        return Place(series, self.size, found[-1] if len(found) > len(names) else None, dict(self.info[index]))
+
+    def check(self, index: int) -> None:
+        """Raise `InputError` unless all chunks of a place are whole to the last bit, also after its last image, where reading ends."""
         for name, pixels in self._pixels.items():
-            count = int(self._count[name][index])
-            series[name] = Series(pixels.read(index, count), self._day[name][index, :count].copy())
-        target = self._labels.read(index, None) if self._labels is not None and self._labelled[index] else None
-        return Place(series, self.size, target, dict(self.info[index]))
+            if self._count[name][index]:
+                pixels.check(index)
+        if self._labels is not None and self._labelled[index]:
+            self._labels.check(index)
+
+    def num_frames(self) -> dict[str, Int[np.ndarray, " places"]]:
+        """Return how many images each sensor has of each place (`omnifuse.data.place.Counted`)."""
+        return {name: count.astype(np.int64) for name, count in self._count.items()}
 
     def days(self, name: str) -> list[Int[np.ndarray, " _t"]]:
         """Return the dates of a sensor at each place, in days since 1970-01-01; none where it is missing."""
@@ -89,102 +139,63 @@ class Store:
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"]:
         """Return per place and band the number of pixels of a sensor, their mean and the sum of squared deviations, as stored."""
-        return read_whole(self.path / name / "moments")
+        return self._small(f"{name}/moments")
 
     def class_counts(self) -> Int[np.ndarray, "places labels"] | None:
         """Return per place the pixels of each class and, last, of the ignored label; None where labels are no class maps."""
-        return read_whole(self.path / "target" / "pixels") if self._has_class_counts else None
+        return self._small("target/pixels") if "target/pixels" in self._documents else None
+
+    def _small(self, name: str) -> Shaped[np.ndarray, "..."]:
+        return small_array(self.files, name, self._documents[name])
+
+    def _chunked(self, name: str, verify: Verify) -> ChunkedArray:
+        return ChunkedArray(self.files, name, self._documents[name], verify)
+
+    def _days_of(self, name: str, index: int, rows: Int[np.ndarray, " k"] | None) -> Int[np.ndarray, " t"]:
+        days = self._day[name][index, : self._count[name][index]]
+        return days.copy() if rows is None else days[rows]
 
 
-class ChunkedArray:
-    """An array with one chunk per place. Reads the file itself where it is a plain one, through zarr where it is not."""
+def open_tree(path: Path | str, chunks: Mapping[str, int] | Literal["auto"] | None = None) -> "xarray.DataTree":
+    """Open a store with xarray: a group per sensor, with its bands, the ids of places and metres on the ground as coordinates.
 
-    def __init__(self, folder: Path) -> None:
-        metadata = load_json(folder / "zarr.json")
-        self.folder = folder
-        self.shape: tuple[int, ...] = tuple(metadata["shape"])
-        self.dtype: np.dtype[Any] = np.dtype(metadata["data_type"])
-        self.plain = _is_plain(metadata, (1, *self.shape[1:]))
-        self._zarr: Any = None
+    A place has `count` images of a sensor. What follows them along `time` are not data: their `time` is NaT, and their pixels are
+    zero. So `optical.pixels.where(optical.time.notnull())` has missing values there, and `optical.isel(place=3).pixels[:count]` none.
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_zarr": None}
+    Args:
+        path: Folder or address of the store.
+        chunks: Dask's chunks by axis, such as `{"place": 1}` ({}: those of the files), for work on more than fits into memory;
+            by default values are read when they are used.
 
-    def read(self, index: int, count: int | None) -> Num[np.ndarray, "..."]:
-        """Return the first `count` rows of place `index`; all of it without a count."""
-        shape = self.shape[1:] if count is None else (count, *self.shape[2:])
-        if count == 0:
-            return np.zeros(shape, self.dtype)
-        if self.plain:
-            file = chunk_file(self.folder, index, len(self.shape))
-            return read_rows(file, shape, self.dtype, math.prod(self.shape[1:]) * self.dtype.itemsize)
-        return self._read_with_zarr(index, count)
+    Raises:
+        InputError: naming the file that is missing or damaged.
+    """
+    from omnifuse.data.tree import labelled_tree
 
-    def _read_with_zarr(self, index: int, count: int | None) -> Num[np.ndarray, "..."]:
-        if self._zarr is None:
-            self._zarr = _open_zarr(self.folder)
-        grid = self._zarr.shards or self._zarr.chunks
-        extent = [(index, index + 1), *((0, n) for n in self.shape[1:])]
-        if count is not None:
-            extent[1] = (0, count)
-        blocks = [range(start // step, (stop - 1) // step + 1) for (start, stop), step in zip(extent, grid, strict=True)]
-        for block in np.ndindex(*(len(axis) for axis in blocks)):  # zarr would read a missing one as zeros
-            file = self.folder / self._zarr.metadata.encode_chunk_key(tuple(axis[i] for axis, i in zip(blocks, block, strict=True)))
-            if not file.is_file():
-                raise InputError(f"{file}: this chunk is missing, though the store counts it. Try: copy the store again.")
-        try:
-            return np.asarray(self._zarr[index] if count is None else self._zarr[index, :count])
-        except Exception as error:  # codecs raise errors of many types, none of which names the file
-            raise InputError(
-                f"{self.folder}: the chunk of place {index} cannot be decoded ({error}). Try: copy the store again."
-            ) from error
-
-
-def open_tree(path: Path) -> "xarray.DataTree":
-    """Open a store with xarray: a group per sensor, lazily. Only the first `count` frames of a place are data."""
-    import xarray
-
-    open_sealed(Path(path))
-    return xarray.open_datatree(path, engine="zarr")
+    return labelled_tree(Store(path), chunks)
 
 
 def read_whole(folder: Path) -> Shaped[np.ndarray, "..."]:
-    """Read a small array."""
-    metadata = load_json(folder / "zarr.json")
-    shape, dtype = tuple(metadata["shape"]), np.dtype(metadata["data_type"])
-    if 0 in shape:
-        return np.zeros(shape, dtype)
-    if _is_plain(metadata, shape):
-        return read_rows(chunk_file(folder, 0, len(shape)), shape, dtype, math.prod(shape) * dtype.itemsize)
-    return np.asarray(_open_zarr(folder)[...])
+    """Read a small array of a store on disk."""
+    return small_array(Folder(folder.parent), folder.name, load_json(folder / "zarr.json"))
 
 
-def _is_plain(metadata: dict[str, Any], chunk: Sequence[int]) -> bool:
-    """Whether each chunk is a file with the raw values and a CRC-32C."""
-    return (
-        metadata["chunk_grid"] == {"name": "regular", "configuration": {"chunk_shape": list(chunk)}}
-        and metadata["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "."}}
-        and [codec["name"] for codec in metadata["codecs"]] == ["bytes", "crc32c"]
-        and metadata["codecs"][0].get("configuration", {}).get("endian", "little") == "little"
-    )
+def _fetch_root(files: Files) -> Sealed:
+    """Return the root metadata of a store that is not on disk: it has that of all groups and arrays, and small arrays have check sums."""
+    where = files.where("zarr.json")
+    try:
+        document = json.loads(files.read("zarr.json"))
+    except OSError as error:
+        raise InputError(f"{where}: missing or cannot be reached ({error.strerror}). Try: check the address and the account.") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):  # from the way there: a package that is not installed
+            raise
+        raise InputError(f"{where}: not JSON ({error}). Try: the address of the folder that holds the store's `zarr.json`.") from None
+    return parse_root(document, where)
 
 
-def _open_zarr(folder: Path) -> Any:
-    import zarr
-
-    if get_worker_info() is not None:  # each of many workers would else start a thread per core
-        zarr.config.set({"async.concurrency": 4, "threading.max_workers": 1})
-    return zarr.open_array(folder, mode="r")
-
-
-def _modality(sealed: Sealed, name: str, path: Path) -> Modality:
-    return from_dict(Modality, sealed.metadata[name]["attributes"], f"{path}: {name}")
-
-
-def _read_info(sealed: Sealed, path: Path) -> list[dict[str, str | int | float]]:
-    attributes = sealed.metadata["place"]["attributes"]
-    columns: dict[str, Int[np.ndarray, " n"] | list[Any]] = {}
-    for name in attributes["columns"]:
-        columns[name] = attributes["text"][name] if name in attributes["text"] else read_whole(path / "place" / name).tolist()
-    rows = zip(*columns.values(), strict=True) if columns else ((),) * sealed.attributes["places"]
-    return [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
+def _rows(columns: dict[str, Any], small: Mapping[str, Shaped[np.ndarray, "..."]], num_places: int) -> list[dict[str, str | int | float]]:
+    """Return the metadata of each place from its columns, text and numbers."""
+    values = [columns["text"][name] if name in columns["text"] else small[f"place/{name}"].tolist() for name in columns["columns"]]
+    rows = zip(*values, strict=True) if values else ((),) * num_places
+    return [{name: value for name, value in zip(columns["columns"], row, strict=True) if value is not None} for row in rows]

@@ -3,6 +3,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import xarray
@@ -12,7 +13,7 @@ from fake_source import DTYPES, MODALITIES, FakeSource
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.manifest import load_json, seal
 from omnifuse.data.place import Place, Series
-from omnifuse.data.store import Store, open_tree, write_store
+from omnifuse.data.store import Store, write_store
 from omnifuse.errors import InputError
 
 TYPES = [np.dtype(f"{kind}{size}") for kind, sizes in {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}.items() for size in sizes]
@@ -77,7 +78,6 @@ def test_several_processes_write_the_same_store(whole, tmp_path):
 
 def test_plain_xarray_opens_it(whole):
     tree = xarray.open_datatree(whole, engine="zarr")  # a warning would fail the test
-    assert open_tree(whole).identical(tree)
     optical = tree["optical"].to_dataset()
     assert optical.pixels.dims == ("place", "time", "band", "y", "x")
     assert tuple(optical.attrs["bands"]) == MODALITIES["optical"].bands
@@ -115,6 +115,7 @@ def read_all(path: Path) -> None:
     store = Store(path)
     for index in range(len(store)):
         store[index]
+        store.check(index)  # also what no read returns: the zeros after the last image
 
 
 def test_any_deleted_file_is_named(store):
@@ -145,6 +146,65 @@ def test_any_flipped_bit_is_found_and_its_file_named(store):
             else:  # white space between two JSON tokens may change without a consequence
                 assert file == store / "zarr.json", f"{file} byte {position}"
         file.write_bytes(held)
+
+
+def test_damage_after_the_last_image_is_no_matter_for_a_read_but_found_by_a_check(store):
+    file, source = store / "optical" / "pixels" / "c.0.0.0.0.0", FakeSource()
+    assert len(source[0].series["optical"].day) == 1
+    damaged = bytearray(file.read_bytes())
+    damaged[-5] ^= 1  # the last byte before the check sum: longer series have data there
+    file.write_bytes(damaged)
+    opened = Store(store)
+    assert_same(opened[0], source[0])
+    with pytest.raises(InputError, match=str(file)):
+        opened.check(0)
+    opened.check(1)
+
+
+@pytest.mark.parametrize(("verify", "sums"), [("first", [True, False, True]), ("always", [True] * 3), ("never", [False] * 3)])
+def test_a_chunk_is_summed_when_it_is_first_read_and_after_it_was_changed(store, monkeypatch, verify, sums):
+    calls = []
+    sum_of = google_crc32c.extend
+    monkeypatch.setattr(google_crc32c, "extend", lambda *given: calls.append(1) or sum_of(*given))
+    opened, file = Store(store, verify=verify), store / "optical" / "pixels" / "c.3.0.0.0.0"
+    found = []
+    for _ in range(3):
+        calls.clear()
+        opened.read(3, sensors=["optical"])
+        found.append(bool(calls))
+        if len(found) == 2:
+            os.utime(file, ns=(1, 1))
+            os.utime(store / "target" / "labels" / "c.3.0.0", ns=(1, 1))
+    assert found == sums
+    damaged = bytearray(file.read_bytes())
+    damaged[0] ^= 1
+    file.write_bytes(damaged)
+    if verify == "never":
+        opened[3]
+    else:
+        with pytest.raises(InputError, match=str(file)):
+            opened[3]
+
+
+def test_some_sensors_and_dates_of_a_place_can_be_read(whole):
+    store, source = Store(whole), FakeSource()
+    place = store.read(3, sensors=["weather", "optical"], dates={"optical": np.array([0, 3]), "weather": np.array([], np.int64)})
+    assert list(place.series) == ["weather", "optical"]
+    assert place.series["weather"].pixels.shape == (0, 4, 1, 1)
+    assert np.array_equal(place.series["optical"].pixels, source[3].series["optical"].pixels[[0, 3]])
+    assert place.series["optical"].day.tolist() == source[3].series["optical"].day[[0, 3]].tolist()
+    assert np.array_equal(place.target, source[3].target)
+    for wrong in ([3, 0], [0, 0], [4], [-1]):
+        with pytest.raises(InputError, match="dates"):
+            store.read(3, dates={"optical": np.array(wrong)})
+    with pytest.raises(InputError, match="unknown modality 'optikal'"):
+        store.read(3, sensors=["optikal"])
+
+
+def test_frames_are_counted_without_reading_them(whole):
+    counts, source = Store(whole).num_frames(), FakeSource()
+    for name, count in counts.items():
+        assert count.tolist() == [len(source[i].series[name].day) for i in range(7)]
 
 
 def test_a_chunk_of_another_size_is_named(store):
