@@ -1,13 +1,15 @@
 """Turning a data set into a store: what is asked for on the command line, and what is said at the end."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
 from omnifuse.config import Config
+from omnifuse.data.executors import dask_cluster
 from omnifuse.data.store import Store, write_store
 from omnifuse.errors import ConfigError
 from omnifuse.runs.sources import DataConfig, kinds
@@ -19,10 +21,14 @@ class ConvertOptions(Config):
     """Write a data set as a store.
 
     Attributes:
+        profile: training for uncompressed files that are read directly; archive for compressed shards, for object stores and keeping.
         workers: Processes that read and write; 1 works in this one.
+        scheduler: Address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it instead; they must see the same files.
     """
 
+    profile: Literal["training", "archive"] = "training"
     workers: int = 2
+    scheduler: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +62,29 @@ def conversion(kind: str, path: str, flags: list[str]) -> Conversion:
 
 
 def convert(command: Conversion, out: Path) -> None:
-    """Write the store, showing the progress, and say what is in it."""
-    source = command.data.open()
-    with progress_bar("convert") as progress:
-        write_store(source, out, workers=command.options.workers, progress=progress)
-    console.print(_summary(out), markup=False)
+    """Write the store, showing the progress, and say what is in it. What an earlier run wrote of it is kept."""
+    source, options = command.data.open(), command.options
+    with ExitStack() as stack:
+        executor = stack.enter_context(dask_cluster(options.scheduler)) if options.scheduler else None
+        progress = stack.enter_context(progress_bar("convert"))
+        write_store(source, out, workers=options.workers, progress=progress, profile=options.profile, executor=executor)
+    console.print(summary(out), markup=False)
+
+
+def summary(path: Path) -> str:
+    """Return what a store holds, in a few lines: places, bytes on disk, and per sensor where it is missing."""
+    store = Store(path)
+    files = [file.stat() for file in path.rglob("*") if file.is_file()]
+    # Not what a file says of its length: the tail of a short series is a hole.
+    lines = [f"{path}: {len(store)} places of {store.size:g} m, {sum(file.st_blocks * 512 for file in files) / 1e6:,.1f} MB on disk"]
+    for name in store.modalities:
+        pixels = store.moments(name)[:, 0, 0]
+        absent = [str(row["id"]) for row, count in zip(store.info, pixels, strict=True) if not count]
+        where = f", missing at {len(absent)}: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}" if absent else ""
+        lines.append(f"  {name}: {len(store) - len(absent)} places{where}")
+    return "\n".join(lines)
 
 
 def _attributes(cls: type) -> list[str]:
     """Return the lines of a docstring's section on attributes."""
     return (cls.__doc__ or "").partition("Attributes:\n")[2].rstrip().splitlines()
-
-
-def _summary(out: Path) -> str:
-    store = Store(out)
-    return f"{out}: {len(store)} places of {store.size:g} m, sensors {', '.join(store.modalities)}"

@@ -18,11 +18,13 @@ class LandscapeCommand(Config):
     Attributes:
         landscape: What it is.
         native: Write in the published layout of this data set, for testing readers, instead of the project's own store.
-        workers: Processes that make places; 0 makes them in this one.
+        profile: Of the store: training for uncompressed files that are read directly; archive for compressed shards.
+        workers: Processes that make places; 1 makes them in this one.
     """
 
     landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
     native: Literal["none", "pastis-hd"] = "none"
+    profile: Literal["training", "archive"] = "training"
     workers: int = 2
 
 
@@ -33,4 +35,4 @@ def write_landscape(out: Path, command: LandscapeCommand) -> None:
         if command.native == "pastis-hd":
             write_pastis(source, out, [name for name in command.landscape.sensors if name in ("s2", "s1_asc", "spot")])
         else:
-            write_store(source, out, workers=command.workers, progress=progress)
+            write_store(source, out, workers=command.workers, progress=progress, profile=command.profile)

@@ -9,8 +9,12 @@ from pydantic import Field
 from omnifuse.config import Config
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.place import PlaceSource
+from omnifuse.data.sources.flair import Flair
+from omnifuse.data.sources.flair_hub import FlairHub
 from omnifuse.data.sources.ombria import Ombria
 from omnifuse.data.sources.pastis import Pastis
+from omnifuse.data.sources.rasters import Rasters
+from omnifuse.data.sources.treesatai import TreeSatAI
 from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
 from omnifuse.data.sources.worldcereal_pixels import WorldCerealPixels
 from omnifuse.data.store import Store
@@ -107,7 +111,112 @@ _PASTIS_SENSORS = {
     "pastis-hd": ("s2", "s1_asc", "s1_desc", "spot"),
 }
 
-DataConfig = Annotated[LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData | PastisData, Field(discriminator="kind")]
+
+@dataclass(frozen=True, kw_only=True)
+class FlairData(Config):
+    """FLAIR#1 (one aerial image) or FLAIR#2 (and a year of Sentinel-2) in their published layout.
+
+    Attributes:
+        path: Folder of the download.
+        protocol: Which label values are classes: flair12, flair13, flair15, flair19, cosia15 or cosia19.
+        window: Side of the Sentinel-2 window in pixels of 10 m, even, from 12 to 112.
+        keep_clouds: Whether to keep the Sentinel-2 images that the published rule drops for snow and cloud.
+        monthly: Whether a series becomes one image per calendar month.
+        validation: Validation departments of the hub, or of the list that came with FLAIR#1.
+    """
+
+    kind: Literal["flair1", "flair2"] = "flair2"
+    path: str
+    protocol: str = "flair12"
+    window: int = 40
+    keep_clouds: bool = False
+    monthly: bool = False
+    validation: Literal["hub", "flair1"] = "hub"
+
+    def open(self) -> PlaceSource:
+        options: dict[str, Any] = {"clouds": None} if self.keep_clouds else {}
+        return Flair(
+            Path(self.path),
+            series=_FLAIR_SERIES[self.kind],
+            protocol=self.protocol,
+            window=self.window,
+            monthly=self.monthly,
+            validation=self.validation,
+            **options,
+        )
+
+
+_FLAIR_SERIES = {"flair1": False, "flair2": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlairHubData(Config):
+    """FLAIR-HUB in its published layout.
+
+    Attributes:
+        path: Folder of the download.
+        sensors: Which to read, of aerial, aerial_rlt, dem, spot, s2, s1_asc and s1_desc.
+        labels: cosia for land cover in 15 classes, cosia19 in all, lpis for crops.
+        keep_clouds: Whether to keep the Sentinel-2 images that the published rule drops for snow and cloud.
+        monthly: Whether a series becomes one image per calendar month.
+    """
+
+    kind: Literal["flair-hub"] = "flair-hub"
+    path: str
+    sensors: tuple[str, ...] = ("aerial", "dem", "spot", "s2", "s1_asc", "s1_desc")
+    labels: str = "cosia"
+    keep_clouds: bool = False
+    monthly: bool = False
+
+    def open(self) -> PlaceSource:
+        options: dict[str, Any] = {"clouds": None} if self.keep_clouds else {}
+        return FlairHub(Path(self.path), self.sensors, self.labels, monthly=self.monthly, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeSatAIData(Config):
+    """TreeSatAI-TS in its published layout: labels are the shares of tree genera in a place.
+
+    Attributes:
+        path: Folder of the data set.
+        max_cover: Largest share of a tile that snow or cloud may cover in a Sentinel-2 image; 1 keeps every image.
+        mono: Whether to read the undated Sentinel images of the first release too, and which.
+    """
+
+    kind: Literal["treesatai-ts"] = "treesatai-ts"
+    path: str
+    max_cover: float = 1.0
+    mono: Literal["none", "60m", "200m"] = "none"
+
+    def open(self) -> PlaceSource:
+        return TreeSatAI(Path(self.path), self.max_cover, self.mono)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RastersData(Config):
+    """Rasters of one's own, listed in a table (`omnifuse.data.sources.rasters`).
+
+    Attributes:
+        path: The table, CSV or GeoParquet; paths in it are relative to its folder.
+        size: Side of a place in metres; 0 for the largest square that the rasters of every place cover.
+        label_gsd: Metres per pixel of the label maps; 0 for those of the first label raster.
+        edge: What to do with an image that does not cover its place: an error, or leave it out.
+    """
+
+    kind: Literal["rasters"] = "rasters"
+    path: str
+    size: float = 0.0
+    label_gsd: float = 0.0
+    edge: Literal["error", "drop"] = "error"
+
+    def open(self) -> PlaceSource:
+        return Rasters(Path(self.path), self.size, label_gsd=self.label_gsd, edge=self.edge)
+
+
+DataConfig = Annotated[
+    LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData | PastisData | FlairData | FlairHubData | TreeSatAIData | RastersData,
+    Field(discriminator="kind"),
+]
 
 
 def kinds() -> dict[str, tuple[type[Any], str]]:

@@ -1,0 +1,62 @@
+"""Whoever does the work, the store is the same to the byte. Processes are tested in test_writing."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fake_source import FakeSource
+from test_writing import Odd, content
+
+from omnifuse.data.executors import dask_cluster
+from omnifuse.data.store import write_store
+from omnifuse.errors import ConfigError, InputError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes | None]:
+    path = tmp_path_factory.mktemp("stores") / "whole.zarr"
+    write_store(FakeSource(20), path)
+    return content(path)
+
+
+def test_any_executor_will_do(tmp_path, whole):
+    calls = []
+    with ThreadPoolExecutor(3) as executor:
+        write_store(FakeSource(20), tmp_path / "s.zarr", executor=executor, progress=lambda *done: calls.append(done))
+    assert content(tmp_path / "s.zarr") == whole
+    assert calls == [(i + 1, 20) for i in range(20)]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of two workers, in threads of this process: they need no time to start."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", silence_logs="critical"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_writes_the_same_bytes_and_goes_on(tmp_path: Path, whole, address):
+    path = tmp_path / "s.zarr"
+    with dask_cluster(address) as executor:
+        with pytest.raises(InputError, match="float64"):
+            write_store(Mended(20), path, executor=executor)
+        assert not path.exists()
+        write_store(FakeSource(20), path, executor=executor)
+    assert content(path) == whole
+
+
+class Mended(Odd):
+    def __init__(self, num_places: int) -> None:
+        FakeSource.__init__(self, num_places)
+        self.odd = (3,)
+
+
+def test_where_dask_is_missing_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"pip install 'omnifuse\[dask\]'"), dask_cluster("tcp://127.0.0.1:1"):
+        pass
