@@ -113,6 +113,51 @@ def _convert(values: list[str], flags: list[str]) -> None:
     convert(conversion(kind, path, flags), Path(out))
 
 
+def _check(values: list[str], flags: list[str]) -> int:
+    import tyro
+
+    from omnifuse.runs.checking import CheckCommand, check
+
+    return check(values[0], tyro.cli(CheckCommand, args=flags, prog="omnifuse data check PATH"))
+
+
+def _show(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.showing import ShowCommand, show
+
+    show(values[0], values[1], tyro.cli(ShowCommand, args=flags, prog="omnifuse data show PATH PLACE"))
+
+
+def _stats(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.surveying import StatsCommand, stats
+
+    stats(values[0], tyro.cli(StatsCommand, args=flags, prog="omnifuse data stats PATH"))
+
+
+def _split(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.splitting import method_of, split_store
+
+    before = argparse.ArgumentParser(prog="omnifuse data split STORE NAME", add_help=False, allow_abbrev=False)
+    before.add_argument("--by", default="fraction")
+    known, rest = before.parse_known_args(flags)
+    method = tyro.cli(method_of(known.by), args=rest, prog=f"omnifuse data split STORE NAME --by {known.by}")
+    split_store(values[0], values[1], known.by, method)
+
+
+def _subset(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.splitting import SubsetCommand, subset
+
+    subset(values[0], values[1], tyro.cli(SubsetCommand, args=flags, prog="omnifuse data subset STORE OUT"))
+
+
+_PATH = ("PATH", "a store, or a data set in its published layout")
 _RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
 _COMMANDS = {
     "quickstart": _Command("landscape, pretraining, fine-tuning, every sensor subset, report", _quickstart),
@@ -124,6 +169,19 @@ _COMMANDS = {
         _convert,
         (("KIND", "what it is: pastis, ombria, store, ..."), ("PATH", "where it lies"), ("OUT", "store to write")),
         listing=1,
+    ),
+    "data check": _Command("list every problem, with its remedy", _check, (_PATH,)),
+    "data show": _Command("draw one place", _show, (_PATH, ("PLACE", "its id, or its position"))),
+    "data stats": _Command("statistics of bands, dates, classes and missing sensors", _stats, (_PATH,)),
+    "data split": _Command(
+        "add a named split to a store: --by fraction, kfold, blocks, or region, tile or another key of the metadata",
+        _split,
+        (("STORE", "the store"), ("NAME", "name of the split")),
+    ),
+    "data subset": _Command(
+        "write some places of a store as a store",
+        _subset,
+        (("STORE", "the store"), ("OUT", "store to write")),
     ),
 }
 
