@@ -3,11 +3,12 @@
 The same places come in the same optimizer steps on any number of processes and workers, from whatever step one starts.
 """
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +17,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from omnifuse import randomness
 from omnifuse.classes import ClassTable
+from omnifuse.data.bucketing import even_parts
 from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.remote import start_method
 from omnifuse.data.transforms import Transform
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError, InputError, OmnifuseError
 from omnifuse.frames import Batch, Frames
 from omnifuse.modalities import Modality
 
 Key = tuple[int, ...]  # epoch and position in the indices; in training also the optimizer step
+Item = TypeVar("Item")
 SteppedTransform = Callable[[Batch, torch.Generator, int], Batch]  # the last argument is the optimizer step
 
 
@@ -96,7 +100,11 @@ def all_sensors(batch: Batch, modalities: dict[str, Modality]) -> Batch:
 
 
 def read_place(source: PlaceSource, index: int) -> Place:
-    """Return place `index`; a reader's error gains the id of the place, and so does a label that is no class."""
+    """Return place `index`; a reader's error gains the id of the place, and so does a label that is no class.
+
+    Raises:
+        InputError: for data that cannot be read; any other error of the reader is raised as it is, with the place in a note.
+    """
     try:
         place = source[index]
         if source.classes is not None and place.target is not None:
@@ -104,6 +112,9 @@ def read_place(source: PlaceSource, index: int) -> Place:
         return place
     except (OSError, ValueError) as error:
         raise InputError(f"place {source.info[index]['id']!r} ({index}): {error}") from error
+    except Exception as error:  # a mistake in the reader's code keeps its type
+        error.add_note(f"It happened at place {source.info[index]['id']!r} ({index}).")
+        raise
 
 
 def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
@@ -126,7 +137,15 @@ def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
 
 
 def training_batches(
-    dataset: PlaceDataset, *, batch_size: int, seed: int, workers: int = 0, accumulation: int = 1, rank: int = 0, world: int = 1
+    dataset: PlaceDataset,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int = 0,
+    accumulation: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    work: Int[np.ndarray, " n"] | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
     """Return a function that gives this process's micro-batches, endlessly, from any optimizer step on.
 
@@ -134,12 +153,17 @@ def training_batches(
         dataset: Places to train on.
         batch_size: Places of an optimizer step over all processes and micro-batches.
         seed: Seed of the order of places.
-        workers: Processes that read ahead; 0 reads in this one.
+        workers: Processes that read ahead, as long as the iterator lives; 0 reads in this one.
         accumulation: Micro-batches of an optimizer step. Micro-batch m of all processes together is the m-th piece of the
             step's list, whatever their number; each process takes its contiguous slice of that.
         rank: Number of this process.
         world: Number of processes.
+        work: How much there is to compute at each place of `dataset` (`omnifuse.data.bucketing.work_of`). The step's list is then cut
+            into micro-batches, and these among processes, by even shares of work instead. What a step and a micro-batch of all
+            processes together consist of still does not depend on the number of processes.
     """
+    if work is not None and len(work) != len(dataset):
+        raise ValueError(f"work of {len(work)} places, the dataset has {len(dataset)}.")
     share, rest = divmod(batch_size, accumulation * world)
     if rest or not share:
         raise ConfigError(
@@ -150,11 +174,17 @@ def training_batches(
     def micro_batches(first: int) -> Iterator[list[Key]]:
         for step in count(first):
             keys = [(*key, step) for key in step_keys(len(dataset), batch_size, seed, step)]
-            for micro in range(accumulation):
-                start = (micro * world + rank) * share
-                yield keys[start : start + share]
+            if work is None:
+                pieces = [np.arange(start, start + share * world) for start in range(0, batch_size, share * world)]
+                mine = [piece[rank * share : (rank + 1) * share] for piece in pieces]
+            else:
+                amount = np.array([work[position] for _, position, _ in keys])
+                pieces = even_parts(amount, accumulation)
+                mine = [piece[even_parts(amount[piece], world)[rank]] for piece in pieces]
+            for chosen in mine:
+                yield [keys[i] for i in chosen]
 
-    return lambda first_step: iter(_loader(dataset, _Restartable(micro_batches, first_step), workers))
+    return lambda first_step: _watched(iter(_loader(dataset, _Restartable(micro_batches, first_step), workers)))
 
 
 def evaluation_batches(
@@ -177,12 +207,12 @@ def evaluation_batches(
         return iter(())
     keys = [(0, position) for position in range(first, last)]
     pieces = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    return iter(_loader(PlaceDataset(source, indices, seed=0, transform=transform), pieces, workers))
+    return _watched(iter(_loader(PlaceDataset(source, indices, seed=0, transform=transform), pieces, workers)))
 
 
 def read_places(source: PlaceSource, indices: Sequence[int], workers: int = 0) -> Iterator[Place]:
     """Yield places in the given order, read by `workers` processes (0: this one)."""
-    return iter(_plain_loader(_Places(source), indices, workers))
+    return _watched(iter(_plain_loader(_Places(source), indices, workers)))
 
 
 class _Restartable:
@@ -210,6 +240,7 @@ def _loader(dataset: PlaceDataset, lists: Any, workers: int) -> DataLoader[Batch
         batch_sampler=lists,
         collate_fn=Batch.cat,
         num_workers=workers,
+        multiprocessing_context=_start_method() if workers else None,
         prefetch_factor=2 if workers else None,
         pin_memory=torch.cuda.is_available(),
         timeout=_TIMEOUT if workers else 0,
@@ -224,9 +255,31 @@ def _plain_loader(dataset: Dataset[Any], indices: Sequence[int], workers: int) -
         sampler=indices,
         collate_fn=_identity,
         num_workers=workers,
+        multiprocessing_context=_start_method() if workers else None,
         timeout=_TIMEOUT if workers else 0,
         generator=torch.Generator(),
     )
+
+
+def _start_method() -> str | None:
+    """Return how workers have to start; what they all import is imported once."""
+    method = start_method()
+    if method == "forkserver":
+        multiprocessing.set_forkserver_preload([__name__])
+    return method
+
+
+def _watched(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items of a loader; where a worker process is lost, say what to do about it."""
+    try:
+        yield from items
+    except RuntimeError as error:
+        if not str(error).startswith(("DataLoader worker", "DataLoader timed out")):  # torch has no type for these
+            raise
+        raise OmnifuseError(
+            f"loading: {str(error).strip()} Most often it had no memory left. Try: fewer workers, or a larger /dev/shm; "
+            "what was trained up to the last checkpoint is kept."
+        ) from error
 
 
 def _identity(item: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import numpy as np
+from jaxtyping import Int
+
 from omnifuse.data.loading import read_places
 from omnifuse.data.place import Place, PlaceSource
 
@@ -37,3 +40,10 @@ class InMemory:
 
     def __getitem__(self, index: int) -> Place:
         return self.places[index]
+
+    def num_frames(self) -> dict[str, Int[np.ndarray, " places"]]:
+        """Return the images of each sensor at each place (`omnifuse.data.place.Counted`)."""
+        return {
+            name: np.array([len(place.series[name].day) if name in place.series else 0 for place in self.places])
+            for name in self.modalities
+        }

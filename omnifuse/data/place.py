@@ -1,5 +1,6 @@
 """One place as it is read or made: numpy, native types, true dates. It becomes a `Batch` of one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -115,3 +116,29 @@ class PlaceSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Place: ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A source that may know how many images there are without reading them, or that shows places of one that may."""
+
+    def num_frames(self) -> dict[str, Int[np.ndarray, " places"]] | None:
+        """Return the images of each sensor at each place; None where they are not known."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A source that can read some sensors of a place without the others."""
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return place `index` as the named sensors alone saw it."""
+
+
+def read_sensors(source: PlaceSource, index: int, sensors: Sequence[str]) -> Place:
+    """Return a place as the named sensors alone saw it; the others are not even read where the source is `Selective`."""
+    return source.read(index, sensors) if isinstance(source, Selective) else source[index].only(tuple(sensors))
+
+
+def frames_of(source: PlaceSource) -> dict[str, Int[np.ndarray, " places"]] | None:
+    """Return the images of each sensor at each place; None where the source would have to read them."""
+    return source.num_frames() if isinstance(source, Counted) else None

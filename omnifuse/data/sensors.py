@@ -1,9 +1,11 @@
 """Some sensors of a source as a source of their own."""
 
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Sequence
 
-from omnifuse.data.place import Place, PlaceSource
+import numpy as np
+from jaxtyping import Float, Int
+
+from omnifuse.data.place import Place, PlaceSource, frames_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.modalities import check_names
 
@@ -29,7 +31,16 @@ class SensorView:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Place:
-        return self.source[index].only(tuple(self.modalities))
+        return read_sensors(self.source, index, tuple(self.modalities))
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return a place as some of these sensors saw it (`omnifuse.data.place.Selective`)."""
+        return read_sensors(self.source, index, sensors)
+
+    def num_frames(self) -> dict[str, Int[np.ndarray, " places"]] | None:
+        """Return the images of each sensor at each place (`omnifuse.data.place.Counted`); None where the source does not know."""
+        known = frames_of(self.source)
+        return None if known is None else {name: known[name] for name in self.modalities}
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""

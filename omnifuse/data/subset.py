@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from omnifuse import randomness
-from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.place import Place, PlaceSource, frames_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.errors import ConfigError, InputError
 
@@ -64,6 +64,15 @@ class Subset:
 
     def __getitem__(self, index: int) -> Place:
         return self.source[int(self.indices[index])]
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return a place as some sensors saw it (`omnifuse.data.place.Selective`)."""
+        return read_sensors(self.source, int(self.indices[index]), sensors)
+
+    def num_frames(self) -> dict[str, Int[np.ndarray, " places"]] | None:
+        """Return the images of each sensor at each place (`omnifuse.data.place.Counted`); None where the source does not know."""
+        known = frames_of(self.source)
+        return None if known is None else {name: count[self.indices] for name, count in known.items()}
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 
 from omnifuse.config import Config, to_dict, write_json
+from omnifuse.data.bucketing import work_of
 from omnifuse.data.loading import PlaceDataset, SteppedTransform, training_batches
 from omnifuse.data.memory import InMemory
 from omnifuse.data.place import PlaceSource
@@ -152,11 +153,12 @@ def training_places(
     """
     stepped = dropout_of(augment, modalities or source.modalities, train.steps)
     dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities), stepped)
+    work = work_of(source, places, augment.most_dates)
 
     def from_step(step: int) -> Iterator[Batch]:  # asked for by the loop, which has joined the processes by then
         rank, world = this_process()
         common = {"batch_size": train.batch_size, "seed": train.seed, "workers": train.workers, "accumulation": train.accumulation}
-        return training_batches(dataset, rank=rank, world=world, **common)(step)
+        return training_batches(dataset, rank=rank, world=world, work=work, **common)(step)
 
     return from_step
 

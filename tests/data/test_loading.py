@@ -1,4 +1,7 @@
+import os
 import pickle
+import signal
+import traceback
 from itertools import islice, pairwise
 from multiprocessing import get_context
 
@@ -8,11 +11,12 @@ import torch
 from fake_source import MODALITIES, FakeSource
 
 from omnifuse import randomness
-from omnifuse.data.loading import PlaceDataset, evaluation_batches, order, step_keys, training_batches
+from omnifuse.data import loading
+from omnifuse.data.loading import PlaceDataset, evaluation_batches, order, read_places, step_keys, training_batches
 from omnifuse.data.memory import InMemory
 from omnifuse.data.subset import Subset, label_fraction, split
 from omnifuse.data.transforms import compose, crop, symmetry
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError, InputError, OmnifuseError
 from omnifuse.frames import Batch
 
 TRANSFORM = compose(crop(40.0, MODALITIES), symmetry)
@@ -123,6 +127,40 @@ class Broken(FakeSource):
 def test_an_error_of_a_reader_names_the_place_and_the_file(workers):
     with pytest.raises(InputError, match=r"(?s)'place-3'.*/data/broken\.tif"):
         list(evaluation_batches(Broken(), np.arange(7), 2, workers=workers))
+
+
+class Mistaken(FakeSource):
+    def __getitem__(self, index):
+        return super().__getitem__(index) if index != 3 else {}["no such key"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_in_a_reader_keeps_its_type_and_names_the_place(workers):
+    with pytest.raises(KeyError) as caught:
+        list(evaluation_batches(Mistaken(), np.arange(7), 2, workers=workers))
+    assert "place-3" in "".join(traceback.format_exception(caught.value))
+
+
+class Killed(FakeSource):
+    def __getitem__(self, index):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("read", [lambda s: evaluation_batches(s, np.arange(7), 2, workers=1), lambda s: read_places(s, range(7), 1)])
+def test_a_killed_worker_is_an_error_with_a_remedy_and_no_hang(read):
+    with pytest.raises(OmnifuseError, match=r"(?s)worker.*(killed|exited).*fewer workers"):
+        list(read(Killed()))
+
+
+@pytest.mark.slow  # each worker imports torch anew
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_may_start_in_any_way(method, monkeypatch):
+    monkeypatch.setattr(loading, "_start_method", lambda: method)
+    batches = training_batches(dataset(), batch_size=4, seed=5, workers=1)(0)
+    expected = training_batches(dataset(), batch_size=4, seed=5)(0)
+    assert all(same(a, b) for a, b in zip(islice(batches, 3), expected, strict=False))
 
 
 def first_batch(data: PlaceDataset, queue) -> None:
