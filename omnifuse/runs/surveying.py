@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from omnifuse.config import Config, write_json
@@ -73,9 +74,10 @@ def titled(title: str, *columns: str, caption: str = "") -> Table:
 
 
 def print_tables(*tables: Table) -> None:
-    """Print tables as wide as they are; a terminal's own width bounds them."""
+    """Print tables; a terminal's width bounds them, a file takes them as they are."""
+    wide = console if console.is_terminal else Console(width=160)
     for table in tables:
-        console.print(table, width=None if console.is_terminal else 160)
+        wide.print(table)
 
 
 def sensor_table(known: Survey) -> Table:
