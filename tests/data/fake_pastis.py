@@ -128,7 +128,7 @@ def pixels(patch: FakePatch, name: str, side: int = 128) -> np.ndarray:
         values = (100 * ground + 200 * level - 60).astype(np.int16)
         values[0, 3, 5, 7] = -450
         if patch.number == 10000:
-            values[2, :, :10] = -10_000
+            values[6, :, :10] = -10_000
         if patch.number == ALL_NODATA[0]:
             values[ALL_NODATA[1]] = -10_000
         return values

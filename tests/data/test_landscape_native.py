@@ -76,6 +76,14 @@ def test_the_pastis_reader_gives_the_landscape_back(tmp_path):
     assert list(read.problems()) == []
 
 
+def test_a_sensor_that_the_landscape_has_not_is_left_out_when_it_is_read_as_pastis_hd(tmp_path):
+    write_pastis(small(places=1, sensors=("s2",)), tmp_path, ("s2",))
+    read = Pastis(tmp_path, ("s2", "s1_asc", "s1_desc", "spot"))
+    assert list(read.modalities) == list(read[0].series) == ["s2"] and read.provenance["sensors"] == "s2"
+    with pytest.raises(InputError, match=r"about\.json: the folder has s2 only"):
+        Pastis(tmp_path, ("spot",))
+
+
 def test_native_image_reads_back_equal(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     source = small(places=1, sensors=("spot",))

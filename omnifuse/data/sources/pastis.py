@@ -12,7 +12,8 @@ Expects the published layout (arXiv:2107.07933, arXiv:2112.07558, arXiv:2404.083
 * Dates are true ones, one per frame. Frames are put in order of time; two on one day stay two.
 * Labels: channel 0 of `TARGET`; 19 (void) is ignored, 0 (background) is a class.
 * Pixels run along the UTM grid of the patch's tile: `crs`, `left` and `top` are in that zone, from the outline in Lambert-93.
-* `about.json`, where there is one, says what is not as published: classes, side, modalities, source. `landscape.native` writes it.
+* `about.json`, where there is one, says what is not as published: classes, side, source, and which sensors there are (others that are
+  asked for are left out; `provenance` names those that are read). `landscape.native` writes it.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from omnifuse.data.npy import read_npy
 from omnifuse.data.place import Place, Series
 from omnifuse.data.problems import Problem
 from omnifuse.data.sources.pastis_checks import check_dates, check_finite, problems
-from omnifuse.data.sources.pastis_layout import IMAGES, SERIES, read_about
+from omnifuse.data.sources.pastis_layout import ABOUT, IMAGES, SERIES, read_about
 from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, read_norm, read_patches
 from omnifuse.data.sources.pastis_spot import SPOT_DAY, SPOT_NAME, read_image, spot_folder
 from omnifuse.errors import ConfigError, InputError
@@ -54,14 +55,16 @@ class Pastis:
         if not sensors or len(set(sensors)) != len(sensors) or not set(sensors) <= set(known):
             raise ConfigError(f"PASTIS: sensors {sensors}, expected some of {known}, each once. Try: sensors=('s2', 's1_asc').")
         self.folder = Path(path)
-        self.sensors = sensors
         self.monthly = monthly
         metadata = find_metadata(self.folder)
         self.about = read_about(self.folder)
         self.size = self.about.size
         self.classes = self.about.classes
-        own = {modality.name: modality for modality in self.about.modalities}
-        self.modalities = {name: own.get(name, MODALITIES[name]) for name in sensors}
+        stated = {modality.name: modality for modality in self.about.modalities} or MODALITIES
+        self.modalities = {name: stated[name] for name in sensors if name in stated}
+        self.sensors = sensors = tuple(self.modalities)
+        if not sensors:
+            raise InputError(f"{self.folder / ABOUT}: the folder has {', '.join(stated)} only. Try: sensors=('{next(iter(stated))}',).")
         natives = tuple(SERIES[name].name for name in sensors if name in SERIES)
         self.patches = read_patches(metadata, natives, self.size, tuple(name.upper() for name in sensors if name in IMAGES))
         self.spot_folder = spot_folder(self.folder) if set(sensors) & set(IMAGES) else None

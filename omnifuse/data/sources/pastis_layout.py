@@ -94,7 +94,7 @@ class About(Config):
         size: Side of a patch in metres.
         classes: Class table of the labels that are handed out.
         labels: Class of each stored label 0, 1, ...; -1 where a label does not occur.
-        modalities: Of the sensors in which they are not as in the catalogue.
+        modalities: The sensors that there are; none: those of the published data set, as in the catalogue.
     """
 
     source: str
