@@ -8,6 +8,7 @@ from jaxtyping import Bool, Num
 from omnifuse.data.raster_file import Header, read_window
 from omnifuse.errors import InputError
 
+_Points = Num[np.ndarray, " n"]
 _SLACK = 0.01  # of a pixel: corners are stored with rounding errors
 
 
@@ -120,11 +121,27 @@ def _resampled(
         dst_crs=square.crs,
         dst_nodata=np.nan,
         resampling=Resampling.nearest if categories else Resampling.bilinear,
+        tolerance=0,  # the default approximates where a pixel comes from, to an eighth of one
+        **_scales(header, square, side),
     )
     missing = ~np.isfinite(target)
     if np.issubdtype(stored.dtype, np.integer):
         target = np.rint(target)
     return np.where(missing, 0, target).astype(stored.dtype), missing
+
+
+def _scales(header: Header, square: Square, side: int) -> dict[str, float]:
+    """Return GDAL's pixels of the square per pixel of the raster, at most 1.
+
+    GDAL would take them from the boxes around both, which for a turned square is too few: it then averages where it should not.
+    """
+    pixel, middle = square.size / side, square.size / 2
+    x = square.left + middle + pixel * np.array([-0.5, 0.5, 0.0, 0.0])
+    y = square.top - middle + pixel * np.array([0.0, 0.0, -0.5, 0.5])
+    x, y = _transformed(x, y, square.crs, header.crs)
+    columns, rows = x / header.pixel_width, y / header.pixel_height
+    across, down = (np.hypot(axis[1] - axis[0], axis[3] - axis[2]) for axis in (columns, rows))
+    return {"XSCALE": 1 / max(1.0, float(across)), "YSCALE": 1 / max(1.0, float(down))}
 
 
 def _window(header: Header, square: Square, side: int) -> tuple[int, int, int, int]:
@@ -138,18 +155,22 @@ def _window(header: Header, square: Square, side: int) -> tuple[int, int, int, i
     return first_row, first_column, last_row - first_row, last_column - first_column
 
 
-def _edge_centres(square: Square, side: int, crs: str) -> tuple[Num[np.ndarray, " n"], Num[np.ndarray, " n"]]:
+def _edge_centres(square: Square, side: int, crs: str) -> tuple[_Points, _Points]:
     """Return x and y in `crs` of the centres of pixels along the square's edges, at most 33 along each."""
-    from rasterio.warp import transform
-
     pixel = square.size / side
     along = np.unique(np.linspace(0, side - 1, min(side, 33)).round()) + 0.5
     first, last = np.full_like(along, 0.5), np.full_like(along, side - 0.5)
     x = square.left + pixel * np.concatenate([along, along, first, last])
     y = square.top - pixel * np.concatenate([first, last, along, along])
-    if same_system(square.crs, crs):
+    return _transformed(x, y, square.crs, crs)
+
+
+def _transformed(x: _Points, y: _Points, source: str, target: str) -> tuple[_Points, _Points]:
+    from rasterio.warp import transform
+
+    if same_system(source, target):
         return x, y
-    east, north = transform(square.crs, crs, x.tolist(), y.tolist())
+    east, north = transform(source, target, x.tolist(), y.tolist())
     return np.array(east), np.array(north)
 
 

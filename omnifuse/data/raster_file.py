@@ -176,7 +176,9 @@ def _zarr(path: str) -> Iterator[Any]:
 
     store, _, name = path.partition("#")
     try:
-        dataset = xarray.open_zarr(store, mask_and_scale=False, chunks=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of metadata that are not consolidated
+            dataset = xarray.open_zarr(store, mask_and_scale=False, decode_coords="all", chunks=None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{store}: cannot be read ({type(error).__name__}: {error}). Try: a Zarr store that xarray opens.") from None
     with dataset:
@@ -195,21 +197,24 @@ def _zarr_header(path: str, array: Any) -> Header:
     crs = array.rio.crs
     if crs is None:
         raise InputError(f"{path}: has no coordinate reference system. Try: `array.rio.write_crs(…)` before it is written.")
-    transform = array.rio.transform()
-    if transform.a <= 0 or transform.e >= 0 or not {"x", "y"} <= set(array.coords):
-        raise InputError(f"{path}: needs coordinates `x` ascending and `y` descending. Try: `array.sortby('y', ascending=False)`.")
+    steps = [np.diff(array.coords[axis].values.astype(np.float64)) if axis in array.coords else np.zeros(0) for axis in ("x", "y")]
+    if not all(len(step) and np.allclose(step, step[0], rtol=1e-4) for step in steps) or steps[0][0] <= 0 or steps[1][0] >= 0:
+        raise InputError(
+            f"{path}: needs evenly spaced coordinates, `x` ascending and `y` descending. Try: `array.sortby('y', ascending=False)`."
+        )
+    width, height = float(steps[0].mean()), float(-steps[1].mean())
     names = array.coords["band"].values if "band" in array.coords else [""] * array.sizes["band"]
     texts = tuple(str(name) if isinstance(name, str) else "" for name in names)
     nodata, unit = array.attrs.get("_FillValue", array.rio.nodata), str(array.attrs.get("units", ""))
     return Header(
         path=path,
         crs=crs.to_string(),
-        left=transform.c,
-        top=transform.f,
+        left=float(array.coords["x"][0]) - width / 2,
+        top=float(array.coords["y"][0]) + height / 2,
         width=array.sizes["x"],
         height=array.sizes["y"],
-        pixel_width=transform.a,
-        pixel_height=-transform.e,
+        pixel_width=width,
+        pixel_height=height,
         dtype=str(array.dtype),
         names=texts,
         units=(unit,) * len(texts),

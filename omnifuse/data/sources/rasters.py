@@ -65,7 +65,8 @@ class Rasters:
         content = read_table(self.table)
         self._rows = grouped(content.rows)
         first = {name: [row for row in content.rows if row.modality == name] for name in dict.fromkeys(r.modality for r in content.rows)}
-        headers = _headers([rows[0] for rows in first.values()])
+        unplaced = [row for row in content.rows if "crs" not in content.places[row.place]]
+        headers = _headers([*(rows[0] for rows in first.values()), *unplaced])
         described = read_modalities(self.table.parent / "modalities.json") | {modality.name: modality for modality in modalities}
         self._sensors = find_sensors({name: rows for name, rows in first.items() if name != LABELS}, headers, described)
         if not self._sensors:
@@ -130,7 +131,6 @@ class Rasters:
                 raise InputError(f"{self.table}: place {place!r} has no raster that tells its ground. Try: columns left, top and crs.")
             if self.edge == "drop":
                 missing[place] = [max(rows, key=lambda row: gsd[row.modality])]
-        headers |= _headers([row for rows in missing.values() for row in rows if row.path not in headers])
         footprints = {
             place: [Footprint(headers[row.path], gsd[row.modality], self._context(row.modality)) for row in rows]
             for place, rows in missing.items()
