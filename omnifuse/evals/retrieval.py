@@ -30,8 +30,7 @@ def retrieval(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], chunk: int = 102
 
     A tie is a miss, so that a collapsed space does not score. Memory is `chunk` × n similarities.
     """
-    a, b = normalize(a.float(), dim=1), normalize(b.float(), dim=1)
-    forth, back = _rank(a, b, chunk), _rank(b, a, chunk)
+    forth, back = ranks(a, b, chunk), ranks(b, a, chunk)
     shares = [(rank < k).double().mean().item() for rank in (forth, back) for k in (1, 5)]
     return RetrievalScores(len(a), *shares)
 
@@ -91,12 +90,14 @@ def health(embedded: Mapping[str, Float[Tensor, "_n d"]], row: Mapping[str, Int[
             yield f"rank/{name}", effective_rank(x)
 
 
-def _rank(queries: Tensor, candidates: Tensor, chunk: int) -> Tensor:
-    """Return how many other candidates are at least as near to each query as its counterpart."""
-    ranks = [torch.zeros(0, dtype=torch.long, device=queries.device)]
+@torch.no_grad()
+def ranks(queries: Float[Tensor, "n d"], candidates: Float[Tensor, "n d"], chunk: int = 1024) -> Int[Tensor, " n"]:
+    """Return how many other candidates are at least as near by cosine to each query as its counterpart; 0 is found."""
+    queries, candidates = normalize(queries.float(), dim=1), normalize(candidates.float(), dim=1)
+    found = [torch.zeros(0, dtype=torch.long, device=queries.device)]
     for start in range(0, len(queries), chunk):
         similarity = queries[start : start + chunk] @ candidates.T
         row = torch.arange(len(similarity), device=queries.device)
         own = similarity[row, start + row].unsqueeze(1).clone()
-        ranks.append((similarity >= own).sum(1) - 1)
-    return torch.cat(ranks)
+        found.append((similarity >= own).sum(1) - 1)
+    return torch.cat(found)

@@ -13,16 +13,21 @@ from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import split
-from omnifuse.evals.retrieval import retrieval
-from omnifuse.evals.subsets import evaluating
+from omnifuse.evals.embeddings import embed_places
+from omnifuse.evals.probes import probes
+from omnifuse.evals.retrieval import health
 from omnifuse.models.model import EncoderConfig, EncodersConfig
+from omnifuse.objectives.combined import Combined
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
+from omnifuse.objectives.masked import MaskedConfig
 from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
 from omnifuse.zoo import save_pretrained
+
+PROBED_CELLS = 16  # of each place, in an evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,11 @@ class PretrainConfig(Config):
         split: Which of them are trained on; the held-out ones tell how retrieval goes.
         encoders: One encoder per sensor that takes part; other sensors of the data are not read.
         objective: What is minimized.
+        masked: What is hidden and predicted beside the contrast.
+        masked_weight: Weight of that; 0: nothing is hidden.
         augment: What happens to a place in training.
         train: Steps, batch size, learning rate.
+        probe_places: Training places whose labels, if any, teach the probes at an evaluation; the training never sees them. 0: no probes.
         in_memory: Whether all places are read once and held.
         folder: Where the run goes.
     """
@@ -44,8 +52,11 @@ class PretrainConfig(Config):
     split: SplitConfig = field(default_factory=SplitConfig)
     encoders: dict[str, EncoderConfig]
     objective: ContrastConfig = field(default_factory=ContrastConfig)
+    masked: MaskedConfig = field(default_factory=MaskedConfig)
+    masked_weight: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig
+    probe_places: int = 64
     in_memory: bool = False
     folder: str = "runs/pretrain"
 
@@ -62,13 +73,14 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     folder = Path(config.folder)
     places = split(source.info, config.split.key, config.split.train)
     held_out = split(source.info, config.split.key, config.split.test)
+    probed = places[:: max(1, len(places) // config.probe_places)][: config.probe_places] if config.probe_places else places[:0]
     objective = build_objective(config, source, places)
     result = train(
         objective,
-        training_places(source, places, config.augment, config.train),
+        training_places(source, places, config.augment, config.train, contrast_of(objective).encoders.config.modalities),
         config.train,
         folder,
-        evaluate=lambda trained, step: held_out_retrieval(objective, source, held_out),
+        evaluate=lambda trained, step: health_of(contrast_of(objective), source, probed, held_out),
         fingerprint=fingerprint(source),
         resume=resume,
         describe="pretraining",
@@ -77,34 +89,41 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     keep_config(folder, config)
     if this_process()[0] == 0:
         facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "steps": result.step, "seed": config.train.seed}
-        save_pretrained(folder / "pretrained", objective, facts)
+        save_pretrained(folder / "pretrained", contrast_of(objective), facts)
     return result
 
 
-def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast:
+def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast | Combined:
     """Return the objective a run starts from, with the band statistics of the places it is trained on."""
     modalities = with_statistics(source.modalities, band_statistics(source, places))
     torch.manual_seed(config.train.seed)
-    return config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
+    contrast = config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
+    return Combined(contrast, config.masked, config.masked_weight) if config.masked_weight else contrast
 
 
-def held_out_retrieval(objective: Contrast, source: PlaceSource, places: Int[np.ndarray, " n"], batch_size: int = 16) -> dict[str, float]:
-    """Find each held-out place of one sensor among those of another by its place embedding; chance is one over their number."""
-    device = next(objective.parameters()).device
-    embedded: dict[str, list[torch.Tensor]] = {}
-    rows: dict[str, list[torch.Tensor]] = {}
-    with evaluating(objective), torch.no_grad():
-        for batch in evaluation_batches(source, places, batch_size):
-            for name, (_, place) in objective.embed(batch.to(device)).items():
-                embedded.setdefault(name, []).append(place.float().cpu())
-                rows.setdefault(name, []).append(batch.place[batch.frames[name].present])
-    scores = {}
-    names = list(embedded)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            row_a, row_b = torch.cat(rows[a]), torch.cat(rows[b])
-            common_a, common_b = torch.isin(row_a, row_b), torch.isin(row_b, row_a)
-            if common_a.any():
-                found = retrieval(torch.cat(embedded[a])[common_a], torch.cat(embedded[b])[common_b])
-                scores[f"retrieval_top1/{a}-{b}"] = (found.a_to_b_top1 + found.b_to_a_top1) / 2
+def contrast_of(objective: Contrast | Combined) -> Contrast:
+    """Return the part of an objective that is handed on: encoders and projections."""
+    return objective.contrast if isinstance(objective, Combined) else objective
+
+
+def health_of(
+    contrast: Contrast, source: PlaceSource, trained: Int[np.ndarray, " n"], held_out: Int[np.ndarray, " m"], batch_size: int = 16
+) -> dict[str, float]:
+    """Return how a pretraining goes, measured on held-out places.
+
+    Each place (and `cell/`, each of four ground cells per place) of one sensor is looked for among those of another; chance is one over
+    `candidates`. Where there are labels, `knn/` and `probe/` say how well each sensor's frozen features tell the classes of cells,
+    learned from the cells of the places in `trained`.
+    """
+    classes = source.classes if len(trained) else None
+    seen = embed_places(contrast, evaluation_batches(source, held_out, batch_size), PROBED_CELLS, classes)
+    scores = dict(health(seen.place, seen.place_row))
+    few = {
+        name: torch.arange(len(rows)) % (len(rows) // len(seen.place[name]) or 1) < 4 for name, rows in seen.cell_row.items() if len(rows)
+    }
+    of_cells = health({k: seen.cell[k][kept] for k, kept in few.items()}, {k: seen.cell_row[k][kept] for k, kept in few.items()})
+    scores |= {f"cell/{name}": value for name, value in of_cells}
+    if classes is not None:
+        taught = embed_places(contrast, evaluation_batches(source, trained, batch_size), PROBED_CELLS, classes)
+        scores |= dict(probes(taught.labeled, seen.labeled, len(classes.names)))
     return scores

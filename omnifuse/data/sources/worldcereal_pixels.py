@@ -24,6 +24,7 @@ from jaxtyping import Num
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.place import Place, Series
+from omnifuse.data.sources.ombria import balanced_folds
 from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 
@@ -120,11 +121,13 @@ class WorldCerealPixels:
         self._labels = [known.get(code, IGNORE) for code in codes]
         self.classes = ClassTable(_names(self.folder / "croptype_legend.csv", list(known)), _COLORS[: len(known)], IGNORE)
         self._rows = [slice(start, end) for start, end in zip(first, [*first[1:], len(table["sample_id"])], strict=True)]
-        cells = table["h3_l3_cell"][first].tolist()
-        folds = _folds(cells)
+        _, number = np.unique(table["h3_l3_cell"][first].astype(str), return_inverse=True)
+        folds = balanced_folds(number.tolist(), FOLDS)
         self.info: list[dict[str, str | int | float]] = [
-            {"id": str(point), "fold": folds[cell], "cell": str(cell), "longitude": float(lon), "latitude": float(lat)}
-            for point, cell, lon, lat in zip(*(table[key][first] for key in ("sample_id", "h3_l3_cell", "lon", "lat")), strict=True)
+            {"id": str(point), "fold": folds[group], "cell": str(cell), "longitude": float(lon), "latitude": float(lat)}
+            for group, point, cell, lon, lat in zip(
+                number.tolist(), *(table[key][first] for key in ("sample_id", "h3_l3_cell", "lon", "lat")), strict=True
+            )
         ]
 
     def __len__(self) -> int:
@@ -189,17 +192,6 @@ def _file(folder: Path) -> Path:
     if len(found) != 1:
         raise InputError(f"{folder}: {len(found)} files `*_long.parquet`, expected one. Try: the folder of one survey.")
     return found[0]
-
-
-def _folds(cells: list[str]) -> dict[str, int]:
-    """Return the fold of each cell: from the largest to the smallest, each into the fold that is smallest then."""
-    filled = [0] * FOLDS
-    folds = {}
-    for cell, points in sorted(Counter(cells).items(), key=lambda item: (-item[1], item[0])):
-        smallest = filled.index(min(filled))
-        filled[smallest] += points
-        folds[cell] = smallest + 1
-    return folds
 
 
 def _names(file: Path, codes: list[int]) -> tuple[str, ...]:
