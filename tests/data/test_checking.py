@@ -69,6 +69,17 @@ def test_damage_behind_the_last_image_is_found(tmp_path):
     assert [problem.file for problem in check_store(tmp_path / "s.zarr").problems] == [str(file)]
 
 
+def test_a_chunk_of_another_place_is_found(store):
+    for array in ("weather/pixels", "target/labels"):
+        first, second = (store / array / f"c.{index}.0.0{'.0.0' * (array != 'target/labels')}" for index in (0, 1))
+        held = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(held)
+    check = check_store(store)
+    assert {problem.what for problem in check.problems} == {"holds other values than were written for this place"}
+    assert [problem.place for problem in check.problems] == ["place-0", "place-0", "place-1", "place-1"]
+
+
 def test_damaged_metadata_does_not_hide_other_problems(store):
     (store / "radar/count/zarr.json").write_text("{}", encoding="utf-8")
     (store / "place/zarr.json").unlink()
