@@ -29,13 +29,13 @@ class Gradients:
     Attributes:
         losses: Detached, one per micro-batch, or one for all.
         metrics: Beside each loss.
-        places: All places, for the message of a loss that is not finite.
+        places: All places, for the message of a loss that is not finite; where they lie, as fetching them would wait for the GPU.
         waited: Seconds spent waiting for data.
     """
 
     losses: list[Tensor] = field(default_factory=list)
     metrics: list[dict[str, Tensor]] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    places: list[Tensor] = field(default_factory=list)
     waited: float = 0.0
 
 
@@ -55,7 +55,8 @@ def gradients(
         step: Updates done.
     """
     result = Gradients()
-    if isinstance(objective, Comparing) and config.accumulation > 1:
+    if compares_all(objective, config):
+        assert isinstance(objective, Comparing)
         _as_one_batch(model, objective, data, config, accelerator, step, result)
         return result
     for micro in range(config.accumulation):
@@ -67,6 +68,11 @@ def gradients(
         result.losses.append(output.loss.detach())
         result.metrics.append(output.metrics)
     return result
+
+
+def compares_all(objective: Objective, config: TrainConfig) -> bool:
+    """Whether all micro-batches of an update are held at the same time, on the host, to be compared as one batch."""
+    return isinstance(objective, Comparing) and config.accumulation > 1
 
 
 def _as_one_batch(
@@ -111,5 +117,5 @@ def _next(data: Iterator[Batch], config: TrainConfig, step: int, result: Gradien
     except StopIteration:
         raise InputError(f"training: the batches ended at step {step} of {config.steps}. Try: a data plan of as many steps.") from None
     result.waited += time.perf_counter() - asked
-    result.places += batch.place.tolist()
+    result.places.append(batch.place)
     return batch

@@ -17,11 +17,12 @@ from omnifuse.frames import Batch
 from omnifuse.objectives.base import Objective
 from omnifuse.randomness import key
 from omnifuse.train import checkpoint, ranks
-from omnifuse.train.accumulate import gradients
+from omnifuse.train.accumulate import compares_all, gradients
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.ema import Ema
 from omnifuse.train.guard import StopSignal, alone_in
 from omnifuse.train.optimizer import build_optimizer, gradient_norm, set_learning_rate
+from omnifuse.train.prefetch import on_device
 from omnifuse.train.record import Clock, Record
 from omnifuse.train.schedule import lr_at
 from omnifuse.train.state import TrainState, best_evaluation, starting_point
@@ -111,6 +112,8 @@ def train(
         record = records[0] if records else None
         clock = Clock()
         data = iter(batches(step)) if step < config.steps else iter(())
+        if not compares_all(objective, config):
+            data = on_device(data, accelerator.device)
         stopping = False
 
         while not stopping:
@@ -133,7 +136,7 @@ def train(
             finite = torch.isfinite(torch.stack(added.losses)).all()
             broken, stopping = ranks.any_rank(accelerator, ~(finite & torch.isfinite(norm)), stop.asked)
             if broken:
-                raise _non_finite(step, ranks.from_all_ranks(accelerator, (bool(finite), added.places)))
+                raise _non_finite(step, ranks.from_all_ranks(accelerator, (bool(finite), torch.cat(added.places).tolist())))
 
             # 7. Update.
             rate = lr_at(step, config)
