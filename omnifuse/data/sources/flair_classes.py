@@ -17,7 +17,7 @@ protocol get the number after the last class, which is ignored: neither learned 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 
 from omnifuse.classes import ClassTable
 from omnifuse.errors import InputError
@@ -33,7 +33,7 @@ class Nomenclature:
     ids: tuple[int, ...]
 
 
-def class_ids(stored: Shaped[np.ndarray, "h w"], nomenclature: Nomenclature, where: str) -> UInt8[np.ndarray, "h w"]:
+def class_ids(stored: UInt8[np.ndarray, "h w"], nomenclature: Nomenclature, where: str) -> UInt8[np.ndarray, "h w"]:
     """Return the class ids of stored label values.
 
     Raises:
@@ -46,10 +46,10 @@ def class_ids(stored: Shaped[np.ndarray, "h w"], nomenclature: Nomenclature, whe
     return np.array(nomenclature.ids, np.uint8)[stored]
 
 
-def unknown_values(stored: Shaped[np.ndarray, "h w"], nomenclature: Nomenclature) -> list[int]:
+def unknown_values(stored: UInt8[np.ndarray, "h w"], nomenclature: Nomenclature) -> list[int]:
     """Return the stored values that the data set does not have, in ascending order."""
     known = {value for value, number in enumerate(nomenclature.ids) if number != _NONE}
-    return [value for value in np.unique(stored).tolist() if value not in known]
+    return [value for value in np.flatnonzero(np.bincount(stored.ravel())).tolist() if value not in known]
 
 
 _FLAIR = (  # stored value 1, 2, ...
