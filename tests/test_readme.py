@@ -15,12 +15,16 @@ from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import write_store
 from omnifuse.models.model import EncodersConfig, FusionModel, ModelConfig
+from omnifuse.runs.checking import CheckCommand
+from omnifuse.runs.conversion import conversion
 from omnifuse.runs.data import LandscapeCommand
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders, small_fusion, small_head
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.runs.quickstart import QuickstartConfig
 from omnifuse.runs.recipe import read_recipe, with_flags
+from omnifuse.runs.showing import ShowCommand
+from omnifuse.runs.surveying import StatsCommand
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -109,6 +113,7 @@ def test_continuous_integration_runs_the_readme_s_own_test_command():
 
 
 RECIPE_KINDS = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}
+DATA_COMMANDS = {"check": CheckCommand, "show": ShowCommand, "stats": StatsCommand}
 
 
 def test_every_flag_shown_exists(run):
@@ -130,6 +135,12 @@ def test_every_flag_shown_exists(run):
             seen += 1
         elif words[:3] == ["omnifuse", "data", "landscape"]:
             tyro.cli(tyro.conf.OmitArgPrefixes[LandscapeCommand], args=flags)
+            seen += 1
+        elif words[:3] == ["omnifuse", "data", "convert"]:
+            conversion(words[3], words[4], flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "data"] and words[2] in DATA_COMMANDS:
+            tyro.cli(DATA_COMMANDS[words[2]], args=flags)
             seen += 1
         elif words[0] == "omnifuse":
             assert "--help" in words, f"{page}: {joined}"
