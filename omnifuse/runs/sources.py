@@ -33,13 +33,13 @@ class LandscapeData(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class StoreData(Config):
-    """A store on disk."""
+    """A store, on disk or at an address such as `https://` or `s3://`."""
 
     kind: Literal["store"] = "store"
     path: str
 
     def open(self) -> PlaceSource:
-        return Store(Path(self.path))
+        return Store(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
