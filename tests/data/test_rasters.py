@@ -536,6 +536,29 @@ def test_a_colour_table_names_the_classes_where_no_file_does(table):
     assert Rasters(table).classes.names == ("wheat", "corn & peas", "grass")
 
 
+def test_labels_of_whole_places_are_shares_of_classes(table):
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows: list[fake.Row] = [row for row in csv.DictReader(stream) if row["modality"] != "labels"]
+    labels = {"field.0": "wheat", "field.1": "grass:0.25; corn:0.75"}
+    for row in rows:
+        row["label"] = labels.get(str(row["place"]), "")
+    source = Rasters(fake.write_table(table.parent, rows))
+    assert source.classes.names == ("wheat", "corn", "grass")
+    assert [source[0].target.tolist(), source[1].target.tolist(), source[2].target] == [[1, 0, 0], [0, 0.75, 0.25], None]
+    assert source[0].target.dtype == np.float32
+    (table.parent / "classes.json").unlink()
+    assert Rasters(table).classes.names == ("corn", "grass", "wheat")
+    for wrong, message in (("wheat:2", "share '2' of 'wheat'"), ("wheat;wheat", "'wheat' stands twice"), ("corn:x", "'x'")):
+        for row in rows:
+            row["label"] = wrong
+        fake.write_table(table.parent, rows)
+        with pytest.raises(InputError, match=message):
+            Rasters(table)
+    fake.write_table(table.parent, [*rows, {**rows[0], "modality": "labels"}])
+    with pytest.raises(InputError, match="column `label` and rows of 'labels'"):
+        Rasters(table)
+
+
 def test_what_describes_sensors_wrongly_is_named(table):
     file = table.parent / "modalities.json"
     for content, message in (

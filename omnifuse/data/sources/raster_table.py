@@ -15,7 +15,7 @@ from omnifuse.errors import InputError
 LABELS = "labels"  # in the column `modality`
 _REQUIRED = ("place", "modality", "path")
 _PER_FILE = ("datetime", "dates", "band", "bands", "index", "unit", "scale", "offset", "nodata")
-_TEXT, _NUMBERS = ("region", "split", "tile", "crs"), ("left", "top", "size")
+_TEXT, _NUMBERS = ("region", "split", "tile", "crs", "label"), ("left", "top", "size")
 _PER_PLACE = (*_TEXT, *_NUMBERS, "fold")
 _IGNORED = ("geometry",)  # of a GeoParquet file
 

@@ -10,7 +10,8 @@ needed; `docs/rasters.md` describes them. What is read, and by which rule:
 * A band that is named as the difference of two others (`VV-VH`) is computed where the files lack it.
 * An image in which a band has no data over the whole place is dropped. Elsewhere a pixel without data takes its band's median on
   that date; `problems` says how many do.
-* Labels: classes from `classes.json` beside the table, or from the colour table of the first label raster.
+* Labels: classes from `classes.json` beside the table, or from the colour table of the first label raster; or, in the column
+  `label`, classes of the place as a whole, which become the share of each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Float, Num
 
 from omnifuse.classes import ClassTable
 from omnifuse.config import read_json
@@ -29,7 +30,7 @@ from omnifuse.data.problems import Problem
 from omnifuse.data.raster_file import Header, read_header
 from omnifuse.data.sources.raster_bands import read_modalities
 from omnifuse.data.sources.raster_images import find_sensors, read_stack
-from omnifuse.data.sources.raster_labels import Legend, class_ids, read_legend
+from omnifuse.data.sources.raster_labels import Legend, class_ids, read_legend, scene_shares
 from omnifuse.data.sources.raster_squares import Footprint, common_squares, squares_of_table
 from omnifuse.data.sources.raster_table import LABELS, RasterRow, RasterTable, grouped, read_table
 from omnifuse.errors import ConfigError, InputError
@@ -74,11 +75,18 @@ class Rasters:
         self.modalities = {name: sensor.modality for name, sensor in self._sensors.items()}
         self._legend: Legend | None = None
         self.classes: ClassTable | None = None
+        self._shares: dict[str, Float[np.ndarray, " c"]] = {}
+        scenes = {place: str(known["label"]) for place, known in content.places.items() if "label" in known}
+        if scenes and LABELS in first:
+            raise InputError(f"{self.table}: has a column `label` and rows of {LABELS!r}. Try: one of them.")
         if LABELS in first:
             path = first[LABELS][0].path
             label_gsd = label_gsd or headers[path].gsd
             self._legend = read_legend(self.table.parent / "classes.json", path)
             self.classes = self._legend.table
+        elif scenes:
+            legend, self._shares = scene_shares(self.table.parent / "classes.json", scenes)
+            self.classes = legend.table
         self._label_gsd = label_gsd
         self._squares = self._find_squares(content, size or content.size, headers)
         self.size = next(iter(self._squares.values())).size
@@ -100,7 +108,8 @@ class Rasters:
             if name != LABELS:
                 sensor = self._sensors[name]
                 series[name] = read_stack(rows, sensor, self._squares[place], self.edge).series(sensor.modality)
-        target = self._labels(self._rows[place][LABELS], self._squares[place]) if LABELS in self._rows[place] else None
+        labels = self._rows[place].get(LABELS)
+        target = self._labels(labels, self._squares[place]) if labels else self._shares.get(place)
         return Place(series, self.size, target, dict(info))
 
     def problems(self) -> Iterator[Problem]:
