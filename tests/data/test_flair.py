@@ -13,6 +13,8 @@ from fake_flair import AREA, CENTRES, CENTROIDS, CLEAR_DAYS, CLEAR_FRAMES, DATES
 from omnifuse.data.projections import lambert93
 from omnifuse.data.sources.flair import Flair
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, FLAIR_TO_COSIA, HUB_PROTOCOLS, class_ids
+from omnifuse.data.sources.flair_layout import Layout, Patch
+from omnifuse.data.sources.flair_problems import _counts
 from omnifuse.data.sources.flair_series import CloudFilter, day_number, flair2_day, kept_dates, product_days
 from omnifuse.data.store import Store, write_store
 from omnifuse.errors import ConfigError, InputError
@@ -353,6 +355,18 @@ def test_a_folder_that_is_something_else_is_named(whole, folder, tmp_path):
 def test_a_whole_folder_has_no_problems(whole):
     assert list(Flair(whole).problems()) == []
     assert list(Flair(whole, series=False).problems()) == []
+
+
+def test_parts_that_are_nearly_whole_have_the_published_number_of_patches():
+    def patches(number: int, domain: str, test: bool) -> list[Patch]:
+        return [Patch(index, Path(), None, domain, "Z1_NN", test) for index in range(number)]
+
+    part = [*patches(61_712, "D006_2020", False), *patches(499, "D022_2021", True), *patches(1_000, "D083_2020", True)]
+    assert [problem.what for problem in _counts(Layout(tuple(part)), 1)] == ["499 patches of D022_2021, published are 500"]
+    train, test = patches(61_711, "D006_2020", False), patches(16_050, "D015_2020", True)
+    assert [problem.what for problem in _counts(Layout((*train, *test)), 2)] == [
+        "61711 patches of train and validation, published are 61712"
+    ]
 
 
 def test_what_only_a_check_can_see_is_a_problem(folder):

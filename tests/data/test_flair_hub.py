@@ -26,6 +26,7 @@ from fake_flair_hub import (
 from omnifuse.data.projections import lambert93
 from omnifuse.data.sources.flair_hub import FlairHub
 from omnifuse.data.sources.flair_hub_layout import TEST, TRAIN, VALIDATION, split_of
+from omnifuse.data.sources.flair_hub_problems import _counts
 from omnifuse.data.sources.flair_products import PRODUCTS
 from omnifuse.data.sources.flair_series import HubCloudFilter, flair_hub_day, kept_hub_dates
 from omnifuse.data.sources.flair_tables import parse_dates, read_dates
@@ -233,6 +234,13 @@ def test_the_table_of_splits_counts_more_than_the_department(folder):
     source = FlairHub(folder)
     assert [row["split"] for row in source.info] == ["val", "test", "train", "test"]
     assert [(problem.place, problem.what) for problem in source.problems()] == [(WHOLE, "split_1 is 'test', published is 'train' for D006")]
+
+
+def test_splits_that_are_nearly_whole_have_the_published_size():
+    assert not list(_counts({"train": 152_225, "val": 38_175, "test": 50_700}, "table"))
+    assert not list(_counts({"train": 150}, "table"))
+    (problem,) = _counts({"train": 152_225, "val": 38_174, "test": 50_700}, "table")
+    assert problem.what == "38174 patches in val, published are 38175"
 
 
 def test_a_place_knows_where_it_is(whole):

@@ -4,8 +4,8 @@ A protocol says which stored values are classes of their own, in which order. Cl
 protocol get the number after the last class, which is ignored: neither learned nor scored.
 
 * `flair12`: stored 1..12 are 0..11; 13..19 ("other") are ignored. The published score keeps "other" pixels in its 13×13 matrix, where
-  a class predicted on them is a false positive; without them figures are slightly higher. For the published rule take `flair13`,
-  give "other" no weight in the loss, and average the first 12 IoU.
+  a class predicted on them is a false positive: here they are not counted, so the figures do not compare. For the published rule take
+  `flair13`, give "other" no weight in the loss, and average the first 12 IoU.
 * `flair13`: as above, and "other" is class 12, learned and scored.
 * `flair15`: stored 1..14 and 18; 15 (clear cut), 16 (mixed), 17 (ligneous) and 19 (other) are ignored.
 * `flair19`: every stored value.
