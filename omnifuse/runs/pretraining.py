@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from pydantic import JsonValue
 
-from omnifuse.config import Config
+from omnifuse.config import Config, to_dict
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.statistics import band_statistics, with_statistics
@@ -20,11 +20,12 @@ from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.combined import Combined
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
 from omnifuse.objectives.masked import MaskedConfig
-from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, transform_of
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
+from omnifuse.train.record import count_flops
 from omnifuse.zoo import save_pretrained
 
 PROBED_CELLS = 16  # of each place, in an evaluation
@@ -62,7 +63,7 @@ class PretrainConfig(Config):
 
 
 def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: bool = True) -> TrainResult:
-    """Run a pretraining and leave `pretrained/`, a folder with the encoders and projections, in the run's folder.
+    """Run a pretraining and leave `pretrained/`, a folder with the encoders and projections, and `report.html` in the run's folder.
 
     Args:
         config: The run.
@@ -75,21 +76,28 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     held_out = split(source.info, config.split.key, config.split.test)
     probed = places[:: max(1, len(places) // config.probe_places)][: config.probe_places] if config.probe_places else places[:0]
     objective = build_objective(config, source, places)
+    batches = training_places(source, places, config.augment, config.train, contrast_of(objective).encoders.config.modalities)
+    sample = next(evaluation_batches(source, places[:2], 2, transform_of(config.augment, source.modalities)))
     result = train(
         objective,
-        training_places(source, places, config.augment, config.train, contrast_of(objective).encoders.config.modalities),
+        batches,
         config.train,
         folder,
         evaluate=lambda trained, step: health_of(contrast_of(objective), source, probed, held_out),
         fingerprint=fingerprint(source),
         resume=resume,
         describe="pretraining",
+        flops_per_place=count_flops(objective, sample),
     )
     refuse_stopped(result)
     keep_config(folder, config)
     if this_process()[0] == 0:
         facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "steps": result.step, "seed": config.train.seed}
         save_pretrained(folder / "pretrained", contrast_of(objective), facts)
+        from omnifuse.runs.pretraining_report import report  # matplotlib takes a second
+
+        subtitle = f"{len(places)} places of {source.size:g} m, {', '.join(source.modalities)}; {result.step} updates"
+        report(folder, subtitle, to_dict(config), config.train.seed)
     return result
 
 
@@ -126,4 +134,5 @@ def health_of(
     if classes is not None:
         taught = embed_places(contrast, evaluation_batches(source, trained, batch_size), PROBED_CELLS, classes)
         scores |= dict(probes(taught.labeled, seen.labeled, len(classes.names)))
-    return scores
+    first = {name: value for name, value in scores.items() if name.startswith(("retrieval_top1/", "probe/"))}
+    return first | scores  # a console shows the first values

@@ -2,12 +2,14 @@
 
 import math
 import time
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+FIRST = 8  # values of an evaluation in a line; the log has all
 PAUSE = 10.0  # seconds between lines of training where there is no terminal
 
 
@@ -80,7 +82,7 @@ class Display:
 
     @staticmethod
     def _chosen(row: dict[str, Any]) -> dict[str, float]:
-        """Choose what fits a line: an evaluation whole, of training the loss and how the time is spent."""
+        """Choose what fits a line: of an evaluation the first values, of training the loss and how the time is spent."""
         if "loss" in row:
             return {name: row[name] for name in ("loss", "lr", "places_per_second", "data_share") if name in row}
-        return {name: value for name, value in row.items() if name.startswith("eval/")}
+        return dict(islice(((name, value) for name, value in row.items() if name.startswith("eval/")), FIRST))

@@ -9,7 +9,9 @@ from typing import Any
 from omnifuse.errors import OmnifuseError
 
 Row = dict[str, Any]
-CLOCK = frozenset({"places_per_second", "data_share", "memory_gb"})  # fields that differ between equal runs
+CLOCK = frozenset(
+    {"places_per_second", "frames_per_second", "cells_per_second", "data_share", "memory_gb", "tflops_per_second", "mfu"}
+)  # fields that differ between equal runs
 
 
 def read_log(path: Path) -> list[Row]:

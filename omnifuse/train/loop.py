@@ -62,6 +62,7 @@ def train(
     fingerprint: str = "",
     resume: bool = True,
     describe: str = "training",
+    flops_per_place: float = 0.0,
 ) -> TrainResult:
     """Train `objective` in place for `config.steps` updates, or as many as are missing in `folder`.
 
@@ -79,6 +80,7 @@ def train(
         fingerprint: Names the training data; a run is not resumed on other data.
         resume: Go on from the newest checkpoint. False refuses a folder that has one.
         describe: Shown beside the progress.
+        flops_per_place: Operations of training on one place, for the log, see `record.count_flops`; 0 if not known.
 
     Raises:
         ConfigError: for a configuration that cannot be honoured or is not the one the run began with.
@@ -110,8 +112,8 @@ def train(
         records: list[Record] = []
         ranks.on_rank_zero(accelerator, lambda: records.append(stack.enter_context(Record(folder, step, config, about, describe))))
         record = records[0] if records else None
-        clock = Clock()
-        data = iter(batches(step)) if step < config.steps else iter(())
+        clock = Clock(flops_per_place)
+        data = clock.counted(batches(step)) if step < config.steps else iter(())
         if not compares_all(objective, config):
             data = on_device(data, accelerator.device)
         stopping = False
