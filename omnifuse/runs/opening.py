@@ -26,7 +26,6 @@ _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("treesatai-ts", ("sentinel-ts",)),
     ("ombria", ("OmbriaS1",)),
     ("worldcereal-patches", ("*/OUTPUT_POLY-110_10m",)),
-    ("worldcereal-pixels", ("*_long.parquet",)),
 )
 _TABLES = {".csv", ".parquet"}
 

@@ -229,10 +229,9 @@ def amounts_of(facts: Sequence[PlaceFacts], store: Store) -> Shaped[np.ndarray, 
 
 def _open(path: str) -> Store:
     found = find(path)
-    source = found.open()
-    if not isinstance(source, Store):
+    if found.kind != "store":
         raise InputError(f"{path}: {found.kind} data keep no splits. Try: omnifuse data convert {found.kind} {path} OUT first.")
-    return source
+    return Store(path)
 
 
 def _side(store: Store) -> float:
