@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_flair import AREA, CENTRES, CENTROIDS, CLEAR_DAYS, CLEAR_FRAMES, DATES, area, image, mask, write_area, write_flair, write_image
 
+from omnifuse.data.place import read_sensors
 from omnifuse.data.projections import lambert93
 from omnifuse.data.sources.flair import Flair
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, FLAIR_TO_COSIA, HUB_PROTOCOLS, class_ids
@@ -243,6 +244,14 @@ def test_a_zone_without_a_sentinel_area_lacks_the_sensor(folder):
     assert "s2" not in source[0].series
     assert "s2" in source[3].series
     assert [problem.place for problem in source.problems()] == ["IMG_000001", "IMG_000002"]
+
+
+def test_only_the_sensors_asked_for_are_read(folder):
+    (folder / IMAGE).unlink()
+    (folder / IMAGE).touch()
+    place = read_sensors(Flair(folder), 0, ("s2",))
+    assert list(place.series) == ["s2"]
+    assert place.target is not None
 
 
 def test_two_areas_in_one_folder_are_told_apart_by_name(folder):

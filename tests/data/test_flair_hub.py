@@ -23,6 +23,7 @@ from fake_flair_hub import (
     write_geopackage,
 )
 
+from omnifuse.data.place import read_sensors
 from omnifuse.data.projections import lambert93
 from omnifuse.data.sources.flair_hub import FlairHub
 from omnifuse.data.sources.flair_hub_layout import TEST, TRAIN, VALIDATION, split_of
@@ -172,6 +173,26 @@ def test_a_missing_raster_is_a_missing_sensor(whole):
     assert present["D004-2021_UU-S2-3_0-1"] == {"aerial"}
     assert set(ALL) - present["D012-2019_AA-S1-1_2-2"] == {"dem", "spot"}
     assert "D004-2021_UU-S2-3_0-1" not in [row["id"] for row in FlairHub(whole, ("s2",)).info]
+
+
+def test_only_the_sensors_asked_for_are_read(folder):
+    source = FlairHub(folder, ALL)
+    index = [row["id"] for row in source.info].index(WHOLE)
+    expected = source[index].only(("spot", "s1_desc"))
+    for product in ("AERIAL_RGBI", "SENTINEL2_TS", "SENTINEL1-ASC_TS"):
+        raster_file(folder, WHOLE, product).unlink()
+    found = read_sensors(source, index, ("spot", "s1_desc"))
+    assert list(found.series) == ["spot", "s1_desc"]
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("key", ["D006-195X_FF-S1-14_5-5", WHOLE])
+def test_a_historical_image_has_its_date_by_either_name(folder, key):
+    rows = [{"patch_id": key, "date": "1957-06-12"}, {"patch_id": "D012-2019_AA-S1-1_2-2", "date": ""}]
+    write_csv(folder / "GLOBAL_ALL_MTD/GLOBAL_AERIAL-RLT_MTD_DATES.csv", rows, ",")
+    source = FlairHub(folder, ("aerial_rlt",))
+    assert place(source, WHOLE).series["aerial_rlt"].day.tolist() == days("1957-06-12")
+    assert place(source, "D012-2019_AA-S1-1_2-2").series["aerial_rlt"].day.tolist() == [0]
 
 
 def test_cells_are_in_the_order_of_their_numbers(whole):

@@ -13,7 +13,7 @@ Expects the folders of the challenges or of the data hub; files are found by nam
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -95,15 +95,18 @@ class Flair:
         return len(self.layout.patches)
 
     def __getitem__(self, index: int) -> Place:
+        return self.read(index, tuple(self.modalities))
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return a place as some of the sensors saw it (`omnifuse.data.place.Selective`)."""
         patch = self.layout.patches[index]
-        image = read_raster(patch.image, (5, SIDE, SIDE), ("uint8",))
-        seen = {"aerial": Series(image[None], np.array([_day(self.layout, patch)], np.int32))}
-        if "s2" in self.modalities and (patch.domain, patch.zone) in self.layout.areas:
-            seen["s2"] = self._series(patch)
+        readers: dict[str, Callable[[Patch], Series | None]] = {"aerial": self._image, "s2": self._series}
+        found = {name: readers[name](patch) for name in self.modalities if name in sensors}
+        series = {name: one for name, one in found.items() if one is not None}
         target = None
         if patch.mask is not None:
             target = class_ids(read_labels(patch.mask), self.nomenclature, str(patch.mask))
-        return Place(seen, self.size, target, dict(self.info[index]))
+        return Place(series, self.size, target, dict(self.info[index]))
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the folder, from headers, tables and labels, and against the published counts."""
@@ -111,7 +114,13 @@ class Flair:
 
         return problems(self.layout, self.generation, self.nomenclature, self.window if "s2" in self.modalities else 0)
 
-    def _series(self, patch: Patch) -> Series:
+    def _image(self, patch: Patch) -> Series:
+        return Series(read_raster(patch.image, (5, SIDE, SIDE), ("uint8",))[None], np.array([_day(self.layout, patch)], np.int32))
+
+    def _series(self, patch: Patch) -> Series | None:
+        """Return the dates that count; None where the zone has no Sentinel area."""
+        if (patch.domain, patch.zone) not in self.layout.areas:
+            return None
         files = area_files(self.layout, patch)
         shape, _ = npy_header(files["data"])
         rows, columns = window_slices(self.layout, patch, self.window, shape)

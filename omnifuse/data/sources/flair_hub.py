@@ -14,7 +14,8 @@ as GeoPackages or CSV. What is read, and by which rule:
 * `split` is `split_1` of the table, or by department as published; `region` is domain and year, `tile` the region of interest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,13 @@ class FlairHub:
         return len(self.layout.patches)
 
     def __getitem__(self, index: int) -> Place:
+        return self.read(index, tuple(self.products))
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return a place as some of the sensors saw it (`omnifuse.data.place.Selective`)."""
         patch, present = self.layout.patches[index], self.layout.present[index]
-        series = {name: self._series(name, product, patch) for name, product in self.products.items() if product.folder in present}
+        wanted = {name: self.products[name] for name in sensors if self.products[name].folder in present}
+        series = {name: self._series(name, product, patch) for name, product in wanted.items()}
         target = None
         if self.label_product in present:
             file = self.layout.file(patch, self.label_product)
@@ -122,14 +128,14 @@ class FlairHub:
         Raises:
             InputError: naming the table and the patch where they are missing or cannot be read.
         """
-        dates = self.dates[name]
-        key = next((key for key in (patch.id, patch.zone) if key in dates), None)
+        dates, year = self.dates[name], self.layout.year(patch, self.products[name].folder)
+        key = next((key for key in (patch.id, patch.zone, replace(patch, year=year).id) if key in dates), None)
         where = f"{self.tables[name]}: {patch.id}"
         if self.modalities[name].series:
             if key is None:
                 raise InputError(f"{where} has no row, so its {name!r} has no dates. Try: download GLOBAL_ALL_MTD again.")
             return parse_dates(dates[key], where)
-        return np.array([day_number(dates[key], where) if key is not None else 0], np.int32)
+        return np.array([day_number(dates[key], where) if key is not None and dates[key] else 0], np.int32)
 
     def _series(self, name: str, product: Product, patch: HubPatch) -> Series:
         file = self.layout.file(patch, product.folder)

@@ -59,10 +59,13 @@ class HubLayout:
     present: tuple[frozenset[str], ...]
     decades: dict[tuple[str, str, str, str], str]
 
+    def year(self, patch: HubPatch, product: str) -> str:
+        """Return the year or decade in the names of a product of a patch."""
+        return self.decades.get((product, patch.domain, patch.roi, patch.cell), patch.year)
+
     def file(self, patch: HubPatch, product: str) -> Path:
         """Return where a product of a patch is, or would be."""
-        year = self.decades.get((product, patch.domain, patch.roi, patch.cell), patch.year)
-        stem = f"{patch.domain}-{year}_{product}"
+        stem = f"{patch.domain}-{self.year(patch, product)}_{product}"
         return self.folder / stem / patch.roi / f"{stem}_{patch.roi}_{patch.cell}.tif"
 
 
