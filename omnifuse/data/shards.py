@@ -99,5 +99,5 @@ def _blocks(shape: Sequence[int], inner: Sequence[int]) -> tuple[int, ...]:
 def _blosc() -> Any:
     import numcodecs.blosc
 
-    numcodecs.blosc.use_threads = False  # several threads write the blocks in the order in which they end, so other bytes each time
+    numcodecs.blosc.use_threads = False  # several threads may write their blocks in any order, so other bytes each time
     return numcodecs.blosc.Blosc(_CODEC, _LEVEL, numcodecs.blosc.BITSHUFFLE)

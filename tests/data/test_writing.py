@@ -123,6 +123,7 @@ class Slow(FakeSource):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)  # each trial imports torch, and with processes twice
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_twenty_random_moments_it_goes_on_to_the_same_bytes(tmp_path, wholes, workers):
     rng, killed = random.Random(workers), 0
