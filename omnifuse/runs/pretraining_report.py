@@ -22,7 +22,7 @@ def report(folder: Path, subtitle: str, configuration: dict[str, Any], seed: int
     sections = [
         Section("Is it learning?", tuple(notes or ["Nothing looks wrong: no collapse, retrieval above chance, no waiting for data."])),
         *retrieval_section(log, last),
-        Section("Loss", LOSS_TEXT, (Picture("loss", draw_curves(loss_panels(log)), "What is minimized, and what the updates look like."),)),
+        loss_section(log),
         health_section(log, last),
         *probe_section(log, last),
         cost_section(log, last),
@@ -39,11 +39,6 @@ def report(folder: Path, subtitle: str, configuration: dict[str, Any], seed: int
     return write_report(folder, content)
 
 
-LOSS_TEXT = (
-    "The contrast by pair of sensors; what is hidden and predicted, if anything. Faint: single steps; on top: their running median.",
-)
-
-
 def warnings(log: Sequence[Row], configuration: dict[str, Any]) -> list[str]:
     """Return in words what looks wrong in a log: collapse, chance, a temperature at its limit, waiting for data."""
     found: list[str] = []
@@ -55,27 +50,31 @@ def warnings(log: Sequence[Row], configuration: dict[str, Any]) -> list[str]:
         name, rank = key.removeprefix("eval/rank/"), last[key]
         most = max(row.get(key, 0.0) for row in evaluations)
         possible = min(dim, max((last[k] for k in keys_of([last], "eval/candidates/")), default=dim))
-        if rank < 0.05 * possible:
+        if rank < max(1.5, 0.05 * possible):
             found.append(
                 f"{sensor_label((name,))}: the embeddings fill {rank:.1f} of {possible:.0f} directions, they collapse. "
                 "Try: a lower learning rate, more places per update, a higher temperature."
             )
         elif rank < 0.5 * most:
             found.append(f"{sensor_label((name,))}: the effective rank has fallen from {most:.1f} to {rank:.1f}; watch it.")
-        uniform = last.get(f"eval/uniformity/{name}", -4.0)
-        if uniform > -0.5:
-            found.append(
-                f"{sensor_label((name,))}: places lie close together (uniformity {uniform:.2f}; 0 is one point, spread out is below -2). "
-                "Try: as for a collapse; early in a run this is normal."
-            )
+    close = {key.removeprefix("eval/uniformity/"): last[key] for key in keys_of([last], "eval/uniformity/") if last[key] > -0.5}
+    if close:
+        names = ", ".join(f"{sensor_label((name,))} {value:.2f}" for name, value in close.items())
+        found.append(
+            f"Places lie close together: uniformity {names} (0 is a single point, spread out is below -2). "
+            "Try: as for a collapse; early in a run this is normal."
+        )
+    lost = []
     for key in keys_of([last], "eval/top1/"):
         pair = key.removeprefix("eval/top1/")
         number = last.get("eval/candidates/" + pair.replace(">", "-")) or last.get("eval/candidates/" + "-".join(reversed(pair.split(">"))))
         if number and last[key] <= 2 / number:
-            found.append(
-                f"{direction(pair)}: found {100 * last[key]:.1f} % of places, chance is {100 / number:.1f} %. "
-                "Try: more updates; look whether both sensors see the same ground (dates, georeference)."
-            )
+            lost.append(direction(pair))
+    if lost:
+        found.append(
+            f"Places are found no more often than twice by chance: {', '.join(lost)}. "
+            "Try: more updates; look whether the sensors see the same ground (dates, georeference)."
+        )
     rows = [row for row in log if "loss" in row]
     tail = rows[-max(1, len(rows) // 4) :]
     lowest = objective.get("minimum_temperature", 0.0)
@@ -148,19 +147,26 @@ def retrieval_section(log: Sequence[Row], last: Row) -> list[Section]:
     ]
 
 
-def loss_panels(log: Sequence[Row]) -> list[Panel]:
-    """Return the loss by pair, and the temperature and gradient norm."""
+def loss_section(log: Sequence[Row]) -> Section:
+    """Return the losses by pair and sensor, the temperature and the gradient norm."""
     keys = keys_of(log, "loss_cell/") or keys_of(log, "loss_place/")
-    curves = [curve(log, key, names_of(key.split("/")[1])) for key in keys]
-    curves += [curve(log, key, f"masked {sensor_label((key.split('/')[1],))}") for key in keys_of(log, "masked/")]
-    if not curves:
-        curves = [curve(log, "loss", "loss")]
-    panels = [Panel("Loss by pair", "nats, lower is better", tuple(curves))]
+    curves = [curve(log, key, names_of(key.split("/")[1])) for key in keys] or [curve(log, "loss", "loss")]
+    panels = [Panel("Contrast", "nats, lower is better", tuple(curves))]
+    hidden = [curve(log, key, sensor_label((key.split("/")[1],))) for key in keys_of(log, "masked/")]
+    if hidden:
+        panels.append(Panel("What is hidden", "1 − cosine, lower is better", tuple(hidden)))
+    updates = [Panel("Gradient", "norm before clipping", (curve(log, "grad_norm", "norm"),))]
     temperatures = [curve(log, key, key.replace("_", ", ")) for key in keys_of(log, "temperature_")]
     if temperatures:
-        panels.append(Panel("Temperature", "learned", tuple(temperatures)))
-    panels.append(Panel("Gradient", "norm before clipping", (curve(log, "grad_norm", "norm"),)))
-    return panels
+        updates.insert(0, Panel("Temperature", "learned", tuple(temperatures)))
+    return Section(
+        "Loss",
+        ("The contrast by pair of sensors; what is hidden and predicted, if anything.",),
+        (
+            Picture("loss", draw_curves(panels), "What is minimized. Faint: single steps; on top: their running median."),
+            Picture("updates", draw_curves(updates), "What the updates look like."),
+        ),
+    )
 
 
 def health_section(log: Sequence[Row], last: Row) -> Section:
