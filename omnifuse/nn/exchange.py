@@ -143,13 +143,20 @@ def _to_next(rows: Rows, processes: Processes, tag: int) -> Callable[[], Rows]:
 
 def _pack(rows: Rows) -> UInt8[Tensor, "n _bytes"]:
     """Lay the tensors side by side, byte by byte, so that they travel in one message."""
-    return torch.cat([x.reshape(len(x), math.prod(x.shape[1:])).contiguous().view(torch.uint8) for x in rows], 1)
+    return torch.cat([_bytes(x.contiguous()) for x in rows], 1)
 
 
 def _unpack(packed: UInt8[Tensor, "n _bytes"], like: Rows) -> Rows:
     """Return the tensors that were packed; `like` tells their types and widths."""
-    parts = torch.split(packed, [math.prod(x.shape[1:]) * x.element_size() for x in like], 1)
-    return tuple(part.contiguous().view(x.dtype).view(len(packed), *x.shape[1:]) for part, x in zip(parts, like, strict=True))
+    rows = tuple(x.new_empty(len(packed), *x.shape[1:]) for x in like)
+    parts = torch.split(packed, [_bytes(x).shape[1] for x in rows], 1)
+    for x, part in zip(rows, parts, strict=True):
+        _bytes(x).copy_(part)  # a view of `part` would not be aligned to its type
+    return rows
+
+
+def _bytes(x: Tensor) -> UInt8[Tensor, "n _bytes"]:
+    return x.view(len(x), math.prod(x.shape[1:])).view(torch.uint8)
 
 
 def _pad(x: Tensor, length: int) -> Tensor:

@@ -93,6 +93,11 @@ def shared(rank: int, world: int, shares: tuple[int, ...], dtype: torch.dtype, n
     return averaged(rank, shares, dtype, loss)
 
 
+def shared_in_both_types(rank: int, world: int, shares: tuple[int, ...], negatives: Negatives) -> Result:
+    answers = {dtype: shared(rank, world, shares, dtype, negatives) for dtype in (torch.float32, torch.float64)}
+    return {f"{dtype} {name}": value for dtype, answer in answers.items() for name, value in answer.items()}
+
+
 def averaged(rank: int, shares: tuple[int, ...], dtype: torch.dtype, loss: Callable[[Tensor, Tensor, Tensor, Marks], Tensor]) -> Result:
     """Return the loss and the gradients that DDP ends with."""
     model = DistributedDataParallel(Pair(dtype))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from comparing_jobs import Result, in_processes, mistaken, model_step, objective, plain, shared, step
+from comparing_jobs import Result, in_processes, mistaken, model_step, objective, plain, shared, shared_in_both_types, step
 from comparing_jobs import batch as whole_batch
 
 from omnifuse.nn.exchange import Processes
@@ -34,9 +34,11 @@ SPLITS = [(5, 3), (8, 0), (4, 0, 4), (1, 3, 0, 4), (0, 0)]
 def test_the_loss_alone(tmp_path: Path, shares: tuple[int, ...], ring: bool) -> None:
     radius, cosine = 25.0, 0.6
     negatives = Negatives(Processes(ring=ring), tile=3, radius=radius, duplicate_cosine=cosine)
-    expected = plain(sum(shares), torch.float64, radius, cosine)
-    for found in in_processes(len(shares), tmp_path, shared, shares, torch.float64, negatives):
-        assert not differences(found, expected, torch.float64)
+    everyone = in_processes(len(shares), tmp_path, shared_in_both_types, shares, negatives)
+    for dtype in TOLERANCE:
+        expected = plain(sum(shares), dtype, radius, cosine)
+        for found in everyone:
+            assert not differences({name: found[f"{dtype} {name}"] for name in expected}, expected, dtype)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_any_number_of_processes_is_the_same_training(tmp_path: Path, reference:
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=str)
 def test_any_number_of_processes_at_length(tmp_path: Path, dtype: torch.dtype, rounding: float) -> None:
-    base: dict[str, Any] = {"steps": 20}
+    base: dict[str, Any] = {"steps": 20, "learning_rate": 1e-4}  # training amplifies rounding: 1e-3 takes 1e-7 to 5e-5 in 13 steps
     run_contrast(tmp_path / "reference", settings(1, **base), dtype)
     for world in (1, 2, 4):
         for accumulation in (1, 2):
