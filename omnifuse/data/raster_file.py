@@ -16,6 +16,7 @@ from jaxtyping import Num
 from omnifuse.errors import InputError
 
 _BY_GDAL = ("", "file", "http", "https", "s3", "gs", "az", "oss", "zip", "tar", "gzip")
+_LOCAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}  # else the folder is listed for every file; those beside it are still looked for
 _REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_TIMEOUT": "60", "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "1"}
 
 
@@ -150,7 +151,7 @@ def _opened(path: str) -> Iterator[Any]:
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # an error of ours
         try:
             if scheme in _BY_GDAL:
-                with rasterio.Env(**(_REMOTE if scheme not in ("", "file") else {})), rasterio.open(path) as image:
+                with rasterio.Env(**(_LOCAL if scheme in ("", "file") else _REMOTE)), rasterio.open(path) as image:
                     yield image
             else:
                 import fsspec

@@ -58,7 +58,7 @@ def _aerial(file: Path, tile: str) -> Iterator[Problem]:
     import rasterio
 
     try:
-        with rasterio.open(file) as image:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(file) as image:
             found = (image.count, *image.shape, image.dtypes[0])
             crs = image.crs
             north_up = image.transform.b == 0 == image.transform.d and image.transform.e < 0
