@@ -143,7 +143,8 @@ def _to_next(rows: Rows, processes: Processes, tag: int) -> Callable[[], Rows]:
 
 def _pack(rows: Rows) -> UInt8[Tensor, "n _bytes"]:
     """Lay the tensors side by side, byte by byte, so that they travel in one message."""
-    return torch.cat([_bytes(x.contiguous()) for x in rows], 1)
+    fresh = (x.clone(memory_format=torch.contiguous_format) for x in rows)  # one row may have any stride, and counts as contiguous
+    return torch.cat([_bytes(x) for x in fresh], 1)
 
 
 def _unpack(packed: UInt8[Tensor, "n _bytes"], like: Rows) -> Rows:

@@ -26,7 +26,7 @@ def differences(found: Result, expected: Result, dtype: torch.dtype) -> list[str
     return wrong
 
 
-SPLITS = [(5, 3), (8, 0), (4, 0, 4), (1, 3, 0, 4), (0, 0)]
+SPLITS = [(5, 3), (8, 0), (4, 0, 4), (1, 3, 0, 4), (1, 1), (0, 0)]
 
 
 @pytest.mark.parametrize("ring", [False, True], ids=["gathered", "ring"])
