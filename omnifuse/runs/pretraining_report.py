@@ -124,6 +124,8 @@ def retrieval_section(log: Sequence[Row], last: Row) -> list[Section]:
     panels, rows = [], []
     for level, title in (("", "Places found, top-1"), ("cell/", "Ground cells found, top-1")):
         found = keys_of(log, f"eval/{level}top1/")
+        if not found:
+            continue
         numbers = [last[key] for key in keys_of([last], f"eval/{level}candidates/")]
         curves = tuple(curve(log, key, direction(key.split("/top1/")[1])) for key in found)
         panels.append(Panel(title, "%, higher is better", curves, 1 / max(numbers), "chance", percent=True))
