@@ -1,9 +1,12 @@
 """Where the files of a store lie: a folder, or an address in an object store. Reading a store needs nothing else of them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
 
 T = TypeVar("T")
 Span = tuple[int, int]  # first byte, and the byte after the last
@@ -51,6 +54,14 @@ class Folder:
     def tail(self, name: str, num_bytes: int) -> bytes:
         with (self.path / name).open("rb", buffering=0) as stream:
             return os.pread(stream.fileno(), num_bytes, max(0, os.fstat(stream.fileno()).st_size - num_bytes))
+
+    def each(self, name: str, spans: Sequence[Span]) -> Iterator[UInt8[np.ndarray, " _n"]]:
+        """Yield parts of the file, each in the same memory: what is summed and decoded next is then still in the cache."""
+        scratch = np.empty(max((stop - start for start, stop in spans), default=0), np.uint8)
+        with (self.path / name).open("rb", buffering=0) as stream:
+            for start, stop in spans:
+                got = os.preadv(stream.fileno(), [scratch[: stop - start].data], start) if stop > start else 0
+                yield scratch[:got]
 
     def together(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         return [task() for task in tasks]

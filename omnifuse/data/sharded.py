@@ -5,6 +5,7 @@ Chunks are decoded into place one by one, in this thread: on series of the shape
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, Num
 
 from omnifuse.data.chunks import CRC_BYTES, REMEDY, compare, named
-from omnifuse.data.files import Files, Span
+from omnifuse.data.files import Files, Folder, Span
 from omnifuse.errors import InputError
 
 _ENTRY = 16  # bytes of the index for a chunk: where it starts, and its length
@@ -78,21 +79,27 @@ def read_shard(
     step = sharding.inner[0]
     wanted = np.arange(math.ceil(shape[0] / step)) if rows is None else np.unique(rows // step)
     blocks = [(int(number), *rest) for number in wanted for rest in np.ndindex(*sharding.blocks[1:])]
-    with named(where):
-        if 2 * len(wanted) > math.ceil(shape[0] / step):  # one request for all
-            raw = np.frombuffer(files.read(name), np.uint8)
-            index = _index(raw, sharding, where)
-            pieces = [raw[start:stop] for start, stop in _spans(index, blocks)]
-        else:
-            index = _index(np.frombuffer(files.tail(name, _index_bytes(sharding)), np.uint8), sharding, where)
-            pieces = [np.frombuffer(piece, np.uint8) for piece in files.spans(name, _spans(index, blocks))]
     out = np.empty((len(wanted) * step, *shape[1:]), sharding.dtype)
     first = {int(number): position * step for position, number in enumerate(wanted)}
-    for (number, *rest), piece in zip(blocks, pieces, strict=True):
-        corner = [i * n for i, n in zip(rest, sharding.inner[1:], strict=True)]
-        region = (slice(first[number], first[number] + step), *(slice(i, i + n) for i, n in zip(corner, sharding.inner[1:], strict=True)))
-        _decode(piece, out[region], sharding, where)
+    with named(where):
+        for (number, *rest), piece in zip(blocks, _pieces(files, name, sharding, blocks, 2 * len(wanted) * step > shape[0]), strict=True):
+            sides = [slice(i * n, (i + 1) * n) for i, n in zip(rest, sharding.inner[1:], strict=True)]
+            _decode(piece, out[(slice(first[number], first[number] + step), *sides)], sharding, where)
     return out[: shape[0]] if rows is None else out[np.searchsorted(wanted, rows // step) * step + rows % step]
+
+
+def _pieces(files: Files, name: str, sharding: Sharding, blocks: list[tuple[int, ...]], most: bool) -> Iterator[Num[np.ndarray, " _n"]]:
+    """Yield chunks as they are stored, each valid until the next; from a server in one request where `most` of them are wanted."""
+    where = files.where(name)
+    if most and not isinstance(files, Folder):
+        raw = np.frombuffer(files.read(name), np.uint8)
+        yield from (raw[start:stop] for start, stop in _spans(_index(raw, sharding, where), blocks))
+        return
+    spans = _spans(_index(np.frombuffer(files.tail(name, _index_bytes(sharding)), np.uint8), sharding, where), blocks)
+    if isinstance(files, Folder):
+        yield from files.each(name, spans)
+    else:
+        yield from (np.frombuffer(piece, np.uint8) for piece in files.spans(name, spans))
 
 
 def _index_bytes(sharding: Sharding) -> int:
@@ -119,6 +126,8 @@ def _decode(piece: Num[np.ndarray, " n"], out: Num[np.ndarray, "..."], sharding:
     if not len(piece):
         out[...] = 0
         return
+    if len(piece) < CRC_BYTES:
+        raise InputError(f"{where}: ended while it was read. {REMEDY}")
     encoded = piece[:-CRC_BYTES]
     compare(google_crc32c.value(encoded), piece[-CRC_BYTES:].tobytes(), where)
     direct = out.shape == sharding.inner and out.flags.c_contiguous
