@@ -67,7 +67,7 @@ def stats(path: str, command: StatsCommand) -> None:
 
 def titled(title: str, *columns: str, caption: str = "") -> Table:
     """Return an empty table with one line below its headings."""
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", caption=caption or None, caption_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", caption=caption or None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number > 0)
     return table
@@ -77,7 +77,10 @@ def print_tables(*tables: Table) -> None:
     """Print tables; a terminal's width bounds them, a file takes them as they are."""
     wide = console if console.is_terminal else Console(width=160)
     for table in tables:
+        caption, table.caption = table.caption, None  # else it is broken at the width of the table
         wide.print(table)
+        if caption is not None:
+            console.print(f"{caption}\n", markup=False)
 
 
 def sensor_table(known: Survey) -> Table:
