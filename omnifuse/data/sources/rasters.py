@@ -172,15 +172,18 @@ class Rasters:
 
 
 def _headers(rows: Sequence[RasterRow]) -> dict[str, Header]:
-    """Return the headers of all rasters; where some cannot be read, the error says how many."""
-    headers, errors = {}, []
-    for row in {row.path: row for row in rows}.values():
+    """Return the headers of all rasters; where some cannot be read, the error names their rows."""
+    headers: dict[str, Header] = {}
+    errors: dict[str, str] = {}
+    for row in {row.path: row for row in reversed(rows)}.values():
         try:
             headers[row.path] = read_header(row.path)
         except InputError as error:
-            errors.append(f"{row.where}: {error}")
+            errors[row.where] = f"{row.where}: {error}"
     if errors:
-        raise InputError(errors[0] + (f" ({len(errors) - 1} more rasters cannot be used either.)" if len(errors) > 1 else ""))
+        first, *others = sorted(errors, key=lambda where: int(where.rpartition(" ")[2]))
+        named = ", ".join(where.rpartition(": ")[2] for where in others[:20])
+        raise InputError(errors[first] + (f" Nor can {len(others)} more: {named}{', …' if len(others) > 20 else ''}." if others else ""))
     return headers
 
 
