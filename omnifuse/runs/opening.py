@@ -27,7 +27,7 @@ _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ombria", ("OmbriaS1",)),
     ("worldcereal-patches", ("*/OUTPUT_POLY-110_10m",)),
 )
-_TABLES = {".csv", ".parquet"}
+_TABLES = {".csv", ".parquet", ".geoparquet"}
 
 
 @dataclass(frozen=True)
