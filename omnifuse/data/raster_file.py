@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from omnifuse.data.extras import check_installed
 from omnifuse.errors import InputError
 
 _BY_GDAL = ("", "file", "http", "https", "s3", "gs", "az", "oss", "zip", "tar", "gzip")
@@ -154,6 +155,7 @@ def _opened(path: str) -> Iterator[Any]:
                 with rasterio.Env(**(_LOCAL if scheme in ("", "file") else _REMOTE)), rasterio.open(path) as image:
                     yield image
             else:
+                check_installed(path, "fsspec")
                 import fsspec
 
                 with fsspec.open(path) as stream, rasterio.open(stream) as image:
@@ -172,6 +174,7 @@ def _opened(path: str) -> Iterator[Any]:
 @contextmanager
 def _zarr(path: str) -> Iterator[Any]:
     """Open an array of a Zarr store with axes (band, y, x)."""
+    check_installed(path, "rioxarray")
     import rioxarray  # noqa: F401 (adds `.rio`)
     import xarray
 

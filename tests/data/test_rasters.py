@@ -582,6 +582,16 @@ def test_what_describes_sensors_wrongly_is_named(table):
         Rasters(table, size=-1.0)
 
 
+@pytest.mark.parametrize(("package", "file"), [("rasterio", "table.csv"), ("pyarrow", "table.parquet")])
+def test_a_package_that_is_not_installed_is_named_with_the_extra_that_brings_it(table, monkeypatch, package, file):
+    from omnifuse.data import extras
+
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else object())
+    table.rename(table.with_name(file))
+    with pytest.raises(InputError, match=rf"{file}: reading it needs the package {package}. Try: pip install 'omnifuse\[geo\]'"):
+        Rasters(table.with_name(file))
+
+
 def test_every_place_is_checked_for_problems(table):
     assert not list(Rasters(table).problems())
     (table.parent / "field.1" / "s1_VH.tif").write_bytes((table.parent / "field.1" / "s1_VH.tif").read_bytes()[:600])

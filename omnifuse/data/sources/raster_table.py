@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from omnifuse.data.extras import check_installed
 from omnifuse.errors import InputError
 
 LABELS = "labels"  # in the column `modality`
@@ -158,6 +159,7 @@ def _csv(file: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
 
 
 def _parquet(file: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+    check_installed(file, "pyarrow")
     import pyarrow
     from pyarrow import parquet
 

@@ -23,6 +23,7 @@ from jaxtyping import Float, Num
 
 from omnifuse.classes import ClassTable
 from omnifuse.config import read_json
+from omnifuse.data.extras import check_installed
 from omnifuse.data.grid import Square, read_square
 from omnifuse.data.ground import locations
 from omnifuse.data.place import Place
@@ -62,6 +63,7 @@ class Rasters:
                 f"rasters: size {size:g}, label_gsd {label_gsd:g}, edge {edge!r}. Try: metres of 0 or more, 'error' or 'drop'."
             )
         self.table = Path(table)
+        check_installed(self.table, "rasterio")
         self.edge = edge
         content = read_table(self.table)
         self._rows = grouped(content.rows)

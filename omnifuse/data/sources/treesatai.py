@@ -25,6 +25,7 @@ from jaxtyping import Num, UInt8
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.arrays import days_since_1970
+from omnifuse.data.extras import check_installed
 from omnifuse.data.gaps import without_gaps
 from omnifuse.data.ground import locations
 from omnifuse.data.place import Place, Series
@@ -91,6 +92,7 @@ class TreeSatAI:
                 f"TreeSatAI: `max_cover` is {max_cover:g}, a share of the tile is in 0..1. Try: 0.5, or 1 to keep all images."
             )
         self.folder = Path(folder)
+        check_installed(self.folder, "rasterio", "h5py")
         self.max_cover = max_cover
         self.mono = mono
         self.size = SIZE
