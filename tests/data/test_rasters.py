@@ -278,7 +278,9 @@ def test_images_without_data_are_dropped_and_gaps_take_the_median_and_both_are_r
 def test_an_image_that_does_not_cover_its_place_is_an_error_or_left_out(table):
     short = fake.optical(fake.LEFT, fake.TOP, 24)[:, :, :12]
     fake.write_tif(table.parent / "field.0" / "s2_0.tif", short, fake.LEFT, fake.TOP, 10, names=fake.S2_BANDS)
-    assert Rasters(table).size == 120.0  # what all rasters cover
+    with pytest.raises(InputError, match=r"place 'field.0': its rasters have 120 m .*, those of 'field.1' 240 m. Try: size=120"):
+        Rasters(table)  # one bad raster must not shrink every place
+    assert Rasters(table, size=120.0).info[0]["left"] == fake.LEFT
     with pytest.raises(InputError, match=r"place 'field.0': its rasters have 120 m of ground in common, less than the size of 240 m"):
         Rasters(table, size=240.0)
     with table.open(encoding="utf-8", newline="") as stream:

@@ -68,20 +68,25 @@ def common_squares(
 
     Args:
         footprints: Rasters by place.
-        size: Side in metres; 0 for the largest that all places have.
+        size: Side in metres; 0 for the largest that the places have, which must be the same for all.
         whole_pixels: Metres per pixel of all sensors and labels, of which a side found here is a multiple.
         where: For messages.
 
     Raises:
-        InputError: where the rasters of a place have too little ground in common; names the place.
+        InputError: where the rasters of a place have too little ground in common, or less than those of another; names the place.
     """
     grounds = {place: _common_ground(rasters) for place, rasters in footprints.items()}
     if not size:
         step = math.lcm(*(max(1, round(gsd * 1000)) for gsd in whole_pixels)) / 1000
-        least = min((ground.side for ground in grounds.values()), default=0.0)
-        size = math.floor(least / step + 1e-6) * step
+        sides = {place: math.floor(ground.side / step + 1e-6) * step for place, ground in grounds.items()}
+        place, largest = min(sides, key=sides.__getitem__), max(sides, key=sides.__getitem__)
+        size = sides[place]
+        if size != sides[largest]:  # one bad raster would else shrink every place
+            raise InputError(
+                f"{where}: place {place!r}: its rasters have {size:g} m of ground in common, those of {largest!r} {sides[largest]:g} m. "
+                f"Try: size={size or step:g} if that is right, or edge='drop' to leave out images that do not cover their place."
+            )
         if not size:
-            place = min(grounds, key=lambda name: grounds[name].side)
             raise InputError(
                 f"{where}: place {place!r}: its rasters have {grounds[place].side:g} m of ground in common, less than {step:g} m, the "
                 f"least that all resolutions divide. Try: size=, and edge='drop' to leave out images that do not cover it."

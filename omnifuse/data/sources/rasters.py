@@ -43,7 +43,7 @@ class Rasters:
 
     Args:
         table: The table; paths in it are relative to its folder.
-        size: Side of a place in metres; 0 for the largest square that the rasters of every place cover.
+        size: Side of a place in metres; 0 for the largest square that the rasters of a place cover, the same for every place.
         modalities: Descriptions of sensors that go before those beside the table.
         label_gsd: Metres per pixel of the label maps; 0 for those of the first label raster.
         edge: What to do with an image that does not cover its place: an error, or leave it out. With `drop`, squares that are
