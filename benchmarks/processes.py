@@ -128,7 +128,7 @@ def paper() -> None:
     rows, dim, pairs, link, flops, latency = 16 * 64, 128, 3, 50e9, 40e12, 10e-6
     print(f"{rows:,} rows per GPU, {pairs} pairs, width {dim}; {link / 1e9:.0f} GB/s per GPU, {flops / 1e12:.0f} TFLOP/s in float32")
     print(
-        "| GPUs | rows of all | GFLOP per GPU | ms to compute | MB sent per GPU | ms to send | ms of hops, ring | MB held, gathered | ring |"
+        "| GPUs | rows of all | GFLOP per GPU | ms to compute | MB sent per GPU | ms to send | ms of hops, ring | MB, gathered | MB, ring |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for world in (1, 8, 64, 256, 512, 1024):

@@ -7,17 +7,17 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnifuse.config import Config
 from omnifuse.errors import ConfigError
-from omnifuse.frames import Batch, Features
-from omnifuse.models.fusion import cells
-from omnifuse.models.model import Encoders, EncodersConfig
+from omnifuse.frames import Batch
+from omnifuse.models.model import EncodersConfig
 from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.negatives import Marks, Negatives
 from omnifuse.objectives.base import Comparing, Embedded, LossOutput
-from omnifuse.objectives.projection import Projection, chosen_cells, encode_turned, marks_of
+from omnifuse.objectives.contrast import ContrastConfig
+from omnifuse.objectives.projection import marks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,29 +58,28 @@ class MilNCEConfig(Config):
 
 
 class MilNCE(Comparing):
-    """Each view of a cell against all views by all sensors; its positives are the other sensors' views of the same cell."""
+    """Each view of a cell against all views by all sensors; its positives are the other sensors' views of the same cell.
+
+    Attributes:
+        contrast: Owns the encoders and projections, and is what a finished pretraining hands on; its temperatures are not learned.
+    """
 
     def __init__(self, sensors: EncodersConfig, config: MilNCEConfig) -> None:
         super().__init__()
-        if len(sensors.encoders) < 2:
-            raise ConfigError(f"mil_nce: needs two sensors or more, found {list(sensors.encoders)}.")
         self.config = config
-        self.encoders = Encoders(sensors)
-        self.projections = nn.ModuleDict({k: Projection(v, config.hidden, config.dim) for k, v in self.encoders.items().items()})
-
-    def embed(self, batch: Batch) -> dict[str, tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]]:
-        """Return the cell and place embeddings of each sensor, for the places that have it."""
-        return self.project(self.encoders(batch), batch.size)
-
-    def project(self, features: dict[str, Features], size: float) -> dict[str, tuple[Float[Tensor, "p cells d"], Float[Tensor, "p d"]]]:
-        """Return the cell and place embeddings of each sensor from its features."""
-        side = cells(size, self.config.cell_gsd)
-        return {name: self.projections[name](seen, side) for name, seen in features.items()}
+        self.contrast = ContrastConfig(
+            dim=config.dim,
+            hidden=config.hidden,
+            cell_gsd=config.cell_gsd,
+            num_cells=config.num_cells,
+            temperature=config.temperature,
+            minimum_temperature=config.temperature,
+        ).build(sensors)
+        self.contrast.cell_temperature.requires_grad_(False)
+        self.contrast.place_temperature.requires_grad_(False)
 
     def represent(self, batch: Batch) -> Embedded:
-        features = encode_turned(self.encoders, batch) if self.training else self.encoders(batch)
-        side = cells(batch.size, self.config.cell_gsd)
-        return chosen_cells(self.project(features, batch.size), batch, side, self.config.num_cells)
+        return self.contrast.represent(batch)
 
     def compare(self, parts: Sequence[Embedded]) -> LossOutput:
         seen, config = Embedded.cat(parts), self.config

@@ -165,7 +165,7 @@ def step(model: nn.Module, objective: Comparing, batch: Batch) -> Result:
     objective.train()
     output = model(batch)
     output.loss.backward()
-    gradients = {name: parameter.grad for name, parameter in objective.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in objective.named_parameters() if parameter.requires_grad}
     return {"loss": output.loss.detach(), **{f"metric {name}": value for name, value in output.metrics.items()}, **gradients}
 
 

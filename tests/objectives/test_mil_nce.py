@@ -87,7 +87,9 @@ def test_it_is_finite_and_touches_every_parameter_whatever_is_missing(counts: di
     output.loss.backward()
     paired = any(a and b for a, b in zip(counts.get("s2", ()), counts.get("s1_asc", ()), strict=False))
     assert (output.loss > 0) == paired == bool(output.metrics)
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learned)
+    assert len(list(model.parameters())) == len(learned) + 2  # the temperatures of the contrast that is handed on
 
 
 def test_it_learns() -> None:
