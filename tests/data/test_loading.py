@@ -216,3 +216,10 @@ def test_a_subset_shows_the_chosen_places_in_order():
     view = Subset(FakeSource(), np.array([4, 1]))
     assert [view.info[i]["id"] for i in range(len(view))] == ["place-4", "place-1"]
     assert view[1].info["id"] == "place-1"
+
+
+def test_evaluation_gives_every_date_and_pixel_as_it_is_stored():
+    for index, batch in enumerate(evaluation_batches(FakeSource(), np.arange(7), 1)):
+        for name, series in FakeSource()[index].series.items():
+            assert batch.frames[name].day.tolist() == series.day.tolist()
+            assert np.array_equal(batch.frames[name].pixels.numpy(), series.pixels)

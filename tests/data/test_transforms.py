@@ -116,3 +116,14 @@ def test_labels_of_a_whole_place_are_left_alone():
     row = Batch(batch.frames, batch.size, batch.place, batch.draw, torch.tensor([[1.0, 0.0]]))
     out = compose(crop(40.0, MODALITIES), symmetry)(row, torch.Generator())
     assert torch.equal(out.target, row.target)
+
+
+def test_a_crop_that_is_turned_is_the_same_ground_for_every_sensor_and_the_labels():
+    seen = set()
+    for seed in range(60):
+        batch = compose(crop(40.0, MODALITIES), symmetry)(marked(35.0, 25.0), torch.Generator().manual_seed(seed))
+        if batch.target.any():  # else the marked point lies outside the crop
+            ground = found(batch)
+            assert len(ground) == 1
+            seen |= ground
+    assert len(seen) > 8
