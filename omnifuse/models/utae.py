@@ -49,7 +49,8 @@ class UTAEConfig(Config):
         season: Days after the origin over which the heads' first looks are spread; equal values keep the published start, which is
             nearly uniform over dates and learns more slowly (`benchmarks/season.py`).
         frame_chunk: Frames convolved at a time; 0: as many as fit the cache on CPU, all on GPU.
-        checkpoint: Keep only the outputs of each chunk for the backward pass and compute the rest again.
+        checkpoint: Keep only the outputs of each chunk for the backward pass and compute the rest again, to the same bits.
+        compile: Compile the convolutions of each stage (`torch.compile`): the same to rounding. For GPUs.
     """
 
     kind: Literal["utae"] = "utae"
@@ -69,6 +70,7 @@ class UTAEConfig(Config):
     season: tuple[int, int] = (30, 420)
     frame_chunk: int = 0
     checkpoint: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.stride, self.heads, self.dim, self.key_dim) < 1 or self.frame_chunk < 0:
@@ -159,6 +161,9 @@ class UTAE(nn.Module):
         )
         if config.season[0] < config.season[1]:
             self.temporal_encoder.spread(*config.season)
+        if config.compile:
+            for stage in (self.in_conv, *self.down_blocks):  # regions: the ragged rest would be compiled anew for every batch
+                stage.compile(dynamic=True)
 
     def forward(self, frames: Frames) -> Features:
         check_images(self.modality, frames.pixels.shape, self.config)

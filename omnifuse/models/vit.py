@@ -39,6 +39,7 @@ class ViTConfig(Config):
             pixels and none gives the tokens alone. Leave out what is finer than the labels: the finest map costs the most.
         tokens_from: `stem` lets the transformer read the stem's last map, which learns faster from few images. `image` keeps
             timm's own patch embedding, which pretrained weights need; the stem's last map is then added to the result.
+        checkpoint: Keep only the input of each block for the backward pass and compute the rest again, to the same bits.
         weights: timm weights of your own for this name (`.safetensors`, or `.pth` of tensors alone); empty trains from scratch.
     """
 
@@ -50,6 +51,7 @@ class ViTConfig(Config):
     heads: int = 0
     stem_widths: tuple[int, ...] = (8, 16, 32)
     tokens_from: Literal["stem", "image"] = "stem"
+    checkpoint: bool = False
     weights: str = ""
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class ViT(nn.Module):
         self.stem = Stem(bands, widths, config.patch)
         self.from_stem = config.tokens_from == "stem" and len(widths) > 0
         self.vit = _timm_model(config, widths[-1], 2, img_size=32) if self.from_stem else _timm_model(config, bands, config.patch)
+        self.vit.set_grad_checkpointing(config.checkpoint)
         dim = self.vit.embed_dim
         self.beside: nn.Conv2d | None = None
         if widths and not self.from_stem:
