@@ -26,7 +26,8 @@ class Seen:
         place_row: The place that each is of.
         cell: Cell embeddings.
         cell_row: The ground cell that each is of.
-        labeled: Features of cells with the class that most of the cell has, without those of which most is not labeled.
+        labeled: Features of cells with the class that most of the cell has, without those of which most is not labeled. Where labels are
+            shares of classes per place, features of places with the largest class.
     """
 
     place: dict[str, Float[Tensor, "_n d"]]
@@ -53,7 +54,8 @@ def embed_places(objective: Contrast, batches: Iterable[Batch], num_cells: int, 
             side = cells(batch.size, objective.config.cell_gsd)
             features = objective.encoders(batch.to(device))
             chosen = sampled_cells(batch.place, side * side, num_cells)
-            label = None if classes is None or batch.target is None else cell_labels(batch.target, classes, side)
+            target = batch.target if classes is not None else None
+            label = None if target is None or classes is None or target.ndim != 3 else cell_labels(target, classes, side)
             for name, (cell, place) in objective.project(features, batch.size).items():
                 here = features[name].place.cpu()
                 picked = chosen[here]
@@ -70,6 +72,9 @@ def embed_places(objective: Contrast, batches: Iterable[Batch], num_cells: int, 
                     known = label[here].gather(1, picked).flatten()
                     found = maps.gather(1, pick.expand(-1, -1, maps.shape[-1])).flatten(0, 1)
                     values |= {"features": found[(known >= 0).to(device)], "label": known[known >= 0]}
+                elif target is not None and target.ndim == 2:
+                    pooled = [x.mean((2, 3)) for x in features[name].maps]
+                    values |= {"features": torch.cat(pooled, 1), "label": target[here].argmax(1)}
                 for key, value in values.items():
                     stored = value.float() if value.is_floating_point() else value
                     lists.setdefault(key, {}).setdefault(name, []).append(stored.cpu())

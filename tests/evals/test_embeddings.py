@@ -1,5 +1,7 @@
 """Embeddings of places and cells, and labels of cells."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import CLASSES, places, sensors
@@ -42,6 +44,13 @@ def test_features_come_with_the_class_of_their_cell():
         assert torch.equal(labeled.label, wanted[wanted >= 0])
         assert labeled.features.shape == (len(labeled.label), sum(objective.encoders.items()[name].dims))
     assert not embed_places(objective, [batch], 16).labeled
+
+
+def test_shares_per_place_label_places():
+    batch = replace(places(), target=torch.tensor([[0.2, 0.8, 0.0], [0.6, 0.1, 0.3], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+    seen = embed_places(contrast(), [batch], 4, CLASSES)
+    assert seen.labeled["s2"].label.tolist() == [1, 2, 0]  # places 0, 2, 3 have it
+    assert len(seen.labeled["climate"].features) == 2
 
 
 def test_a_cell_has_the_class_that_covers_most_of_it():
