@@ -187,7 +187,8 @@ class _LogSums(torch.autograd.Function):
         fixed = (b, columns_sum, columns_grad, *plan.b_marks.rows)
         (b_grad,) = show(fixed, lambda n: (b.new_zeros(n, b.shape[1]),), work, _added, plan.held, plan.negatives.processes)
         ctx.kept = None
-        return a_grad * scale, b_grad * scale, (a_grad * a).sum(), None
+        scale_grad = torch.dot(a_grad.flatten(), a.flatten())
+        return a_grad.mul_(scale), b_grad.mul_(scale), scale_grad, None
 
 
 def _nothing(n: int, like: Tensor) -> Rows:
