@@ -7,6 +7,7 @@ import pytest
 from fake_source import FakeSource
 from PIL import Image
 
+import omnifuse.data
 from omnifuse.classes import ClassTable
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.pictures.showing import PlacePicture, about_place, find_place, show
@@ -48,7 +49,7 @@ def test_a_place_of_the_landscape_is_shown_with_all_that_is_known_of_it(tmp_path
     ticks = [len(lines.get_segments()) for axes in picture.figure.axes for lines in axes.collections]
     assert sorted(ticks) == sorted(len(series.day) for series in place.series.values())  # every date of every sensor
     picture.save(tmp_path / "p.png")
-    assert (tmp_path / "p.png").read_bytes() == picture._repr_png_() == show(source, "00001").png
+    assert (tmp_path / "p.png").read_bytes() == picture._repr_png_() == omnifuse.data.show(source, "00001").png
     with Image.open(tmp_path / "p.png") as image:
         assert image.size[0] == 1800
 
