@@ -4,12 +4,14 @@ Nothing is padded and there are no masks: a missing sensor is a count of zero, a
 every layer (and give every parameter a zero gradient) without a special case.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from omnifuse.errors import InputError
 
@@ -55,7 +57,7 @@ class Frames:
         """Concatenate places. Parts without frames adopt the pixel shape and type of the others."""
         full = [part for part in parts if len(part.pixels)] or parts[:1]
         return Frames(
-            torch.cat([part.pixels for part in full]),
+            _joined([part.pixels for part in full]),
             torch.cat([part.day for part in full]),
             torch.cat([part.count for part in parts]),
         )
@@ -213,3 +215,12 @@ class Features:
     maps: tuple[Float[Tensor, "p _d _h _w"], ...]
     place: Int[Tensor, " p"]
     num_places: int
+
+
+def _joined(images: Sequence[Num[Tensor, "_n c h w"]]) -> Num[Tensor, "n c h w"]:
+    """Concatenate; in a loader's worker right into memory that is shared, where they would be copied else (torch collates so, too)."""
+    if get_worker_info() is None or len({image.dtype for image in images}) > 1:
+        return torch.cat(list(images))
+    first, shape = images[0], (sum(map(len, images)), *images[0].shape[1:])
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * first.element_size())  # type: ignore[no-untyped-call]
+    return torch.cat(list(images), out=first.new_empty(0).set_(storage, 0, shape, first.new_empty(shape, device="meta").stride()))

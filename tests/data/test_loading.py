@@ -2,6 +2,7 @@ import os
 import pickle
 import signal
 import traceback
+from dataclasses import replace
 from itertools import islice, pairwise
 from multiprocessing import get_context
 
@@ -223,3 +224,17 @@ def test_evaluation_gives_every_date_and_pixel_as_it_is_stored():
         for name, series in FakeSource()[index].series.items():
             assert batch.frames[name].day.tolist() == series.day.tolist()
             assert np.array_equal(batch.frames[name].pixels.numpy(), series.pixels)
+
+
+class Asks(FakeSource):
+    """Says, in place of its labels, whether the images of two places are joined in shared memory."""
+
+    def __getitem__(self, index):
+        place = super().__getitem__(index)
+        joined = Batch.cat([place.to_batch(), place.to_batch()]).frames["weather"].pixels.is_shared()
+        return replace(place, target=np.full((8, 8), joined, np.uint8))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_are_joined_in_shared_memory_by_workers_alone(workers):
+    assert all(batch.target.all() == bool(workers) for batch in evaluation_batches(Asks(), np.arange(3), 1, workers=workers))
