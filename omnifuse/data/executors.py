@@ -6,7 +6,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol, runtime_checkable
@@ -14,12 +14,22 @@ from typing import Any, Protocol, runtime_checkable
 from omnifuse.data.place import PlaceSource
 from omnifuse.errors import ConfigError, InputError, StoppedError
 
+_PATIENCE = 60  # seconds without a result after which one asks whether anybody is at work
+
 
 @runtime_checkable
 class Executor(Protocol):
     """What runs functions elsewhere: as `concurrent.futures` has it."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]": ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """An executor whose workers may all be gone without an error."""
+
+    def check(self) -> None:
+        """Raise `StoppedError` if nobody is left to work."""
 
 
 def unordered(executor: Executor, tasks: Sequence[tuple[Any, ...]], ahead: int) -> Iterator[Any]:
@@ -35,7 +45,9 @@ def unordered(executor: Executor, tasks: Sequence[tuple[Any, ...]], ahead: int) 
                 running.add(executor.submit(*task))
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, _PATIENCE, FIRST_COMPLETED)
+            if not done and isinstance(executor, Watched):
+                executor.check()
             for future in done:
                 yield future.result()
     except BrokenExecutor as error:
@@ -94,8 +106,10 @@ def dask_cluster(address: str) -> Iterator[Executor]:
             raise InputError(f"scheduler: {address} has no workers. Try: start some with `dask worker {address}`.")
         try:
             yield _Dask(client)
-        except KilledWorker as error:
-            raise StoppedError(f"a Dask worker died ({error}). Try: the same command again, with more memory per worker.") from None
+        except (KilledWorker, CancelledError) as error:
+            raise StoppedError(
+                f"Dask workers died, or the scheduler ({error}). Try: the same command again, with more memory per worker; it goes on."
+            ) from None
 
 
 class _Pool:
@@ -117,8 +131,16 @@ class _Dask:
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
         source, *rest = arguments
         if id(source) not in self.sent:
-            self.sent[id(source)] = self.client.scatter(source, broadcast=True, hash=False)
+            self.sent[id(source)] = self.client.submit(_same, source, pure=False)  # a result, unlike scattered data, survives a worker
         return self.executor.submit(function, self.sent[id(source)], *rest)
+
+    def check(self) -> None:
+        if not self.client.scheduler_info()["workers"]:
+            raise StoppedError("scheduler: no worker is left. Try: start some, and the same command again; it goes on.")
+
+
+def _same(source: PlaceSource) -> PlaceSource:
+    return source
 
 
 _sent: list[Any] = []  # the source, in a worker process: as bytes until the first call, so that what goes wrong there is told

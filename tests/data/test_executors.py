@@ -1,6 +1,7 @@
 """Whoever does the work, the store is the same to the byte. Processes are tested in test_writing."""
 
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from fake_source import FakeSource
 from test_writing import Odd, content
 
+from omnifuse.data import executors
 from omnifuse.data.executors import dask_cluster
 from omnifuse.data.store import write_store
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError, InputError, StoppedError
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,22 @@ class Mended(Odd):
     def __init__(self, num_places: int) -> None:
         FakeSource.__init__(self, num_places)
         self.odd = (3,)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_whose_workers_are_all_gone_is_told(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(executors, "_PATIENCE", 0.2)
+    options = {"processes": False, "dashboard_address": None, "protocol": "tcp", "silence_logs": "critical"}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
+        dask_cluster(cluster.scheduler_address) as executor,
+    ):
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.01)
+        with pytest.raises(StoppedError, match="no worker is left"):
+            write_store(FakeSource(), tmp_path / "s.zarr", executor=executor)
 
 
 def test_where_dask_is_missing_the_extra_is_named(monkeypatch):
