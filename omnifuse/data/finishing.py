@@ -13,7 +13,7 @@ from omnifuse.config import to_dict
 from omnifuse.data.chunks import chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
-from omnifuse.data.manifest import seal
+from omnifuse.data.manifest import seal, small_files
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.profiles import dates_per_chunk, profile_called
 from omnifuse.modalities import Modality
@@ -35,10 +35,9 @@ def arrays_of(source: PlaceSource) -> list[str]:
 
 def finish(source: PlaceSource, store: Path, profile: str, records: Sequence[Record]) -> None:
     """Make a store of the files of all places; what an earlier try left besides them is written anew."""
-    chunked = arrays_of(source)
-    for file in store.rglob("*"):
-        if file.is_file() and (file.name == "zarr.json" or file.parent.relative_to(store).as_posix() not in chunked):
-            file.unlink()
+    chunked = set(arrays_of(source))
+    for name in ["zarr.json", *small_files(store, chunked)]:
+        (store / name).unlink(missing_ok=True)
     for name, modality in source.modalities.items():
         _finish_sensor(store / name, modality, modality.pixels(source.size), profile, [record.get(f"{name}/pixels") for record in records])
     labels = [record.get("target/labels") for record in records]
@@ -58,7 +57,7 @@ def finish(source: PlaceSource, store: Path, profile: str, records: Sequence[Rec
         "classes": None if source.classes is None else to_dict(source.classes),
         "provenance": {**source.provenance, "writer": f"omnifuse {__version__}"},
     }
-    seal(store, attributes, set(chunked))
+    seal(store, attributes, chunked)
     os.sync()  # before the store gets its name; file by file it would be 4 ms each
 
 

@@ -48,14 +48,22 @@ def seal(root: Path, attributes: dict[str, Any], chunked: set[str]) -> None:
         chunked: Arrays, as paths below `root`, whose chunks are not listed (`count` tells which exist).
     """
     files, metadata = {}, {}
-    for file in sorted(root.rglob("*")):
-        name, folder = file.relative_to(root).as_posix(), file.parent.relative_to(root).as_posix()
-        if not file.is_file() or name == _ROOT or (file.name != _ROOT and folder in chunked):
-            continue
-        files[name] = google_crc32c.value(file.read_bytes())
-        if file.name == _ROOT:
-            metadata[folder] = load_json(file)
+    for name in small_files(root, chunked):
+        files[name] = google_crc32c.value((root / name).read_bytes())
+        if Path(name).name == _ROOT:
+            metadata[Path(name).parent.as_posix()] = load_json(root / name)
     _write_root(root, Sealed({"format": FORMAT, **attributes, "files": files, "pending": {}}, metadata))
+
+
+def small_files(root: Path, chunked: set[str]) -> list[str]:
+    """Return the files of a store, as paths below `root`, except the root metadata and the chunks of the `chunked` arrays."""
+    found = []
+    for folder, _, names in os.walk(root):
+        path = Path(folder).relative_to(root)
+        if path.as_posix() in chunked:  # there may be millions
+            names = [_ROOT] if _ROOT in names else []
+        found += [(path / name).as_posix() for name in names]
+    return sorted(name for name in found if name != _ROOT)
 
 
 def revise(root: Path, metadata: Mapping[str, dict[str, Any]], added: Iterable[str] = ()) -> None:
