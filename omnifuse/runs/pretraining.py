@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from omnifuse.config import Config, to_dict
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import split
+from omnifuse.errors import ConfigError
 from omnifuse.evals.embeddings import embed_places
 from omnifuse.evals.probes import probes
 from omnifuse.evals.retrieval import health
@@ -20,6 +22,7 @@ from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.combined import Combined
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
 from omnifuse.objectives.masked import MaskedConfig
+from omnifuse.objectives.mil_nce import MilNCE, MilNCEConfig
 from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, transform_of
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
@@ -52,7 +55,7 @@ class PretrainConfig(Config):
     data: DataConfig
     split: SplitConfig = field(default_factory=SplitConfig)
     encoders: dict[str, EncoderConfig]
-    objective: ContrastConfig = field(default_factory=ContrastConfig)
+    objective: Annotated[ContrastConfig | MilNCEConfig, Field(discriminator="kind")] = field(default_factory=ContrastConfig)
     masked: MaskedConfig = field(default_factory=MaskedConfig)
     masked_weight: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -101,17 +104,24 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     return result
 
 
-def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast | Combined:
+def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast | MilNCE | Combined:
     """Return the objective a run starts from, with the band statistics of the places it is trained on."""
     modalities = with_statistics(source.modalities, band_statistics(source, places))
     torch.manual_seed(config.train.seed)
-    contrast = config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
-    return Combined(contrast, config.masked, config.masked_weight) if config.masked_weight else contrast
+    objective = config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
+    if not config.masked_weight:
+        return objective
+    if not isinstance(objective, Contrast):
+        raise ConfigError(
+            f"pretraining: `masked_weight` is {config.masked_weight}, which goes with `objective.kind` contrast alone, found "
+            f"{config.objective.kind}. Try: a weight of 0."
+        )
+    return Combined(objective, config.masked, config.masked_weight)
 
 
-def contrast_of(objective: Contrast | Combined) -> Contrast:
+def contrast_of(objective: Contrast | MilNCE | Combined) -> Contrast:
     """Return the part of an objective that is handed on: encoders and projections."""
-    return objective.contrast if isinstance(objective, Combined) else objective
+    return objective if isinstance(objective, Contrast) else objective.contrast
 
 
 def health_of(
