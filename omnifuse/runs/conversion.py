@@ -11,7 +11,7 @@ import tyro
 from omnifuse.config import Config
 from omnifuse.data.executors import dask_cluster
 from omnifuse.data.store import Store, write_store
-from omnifuse.errors import ConfigError
+from omnifuse.errors import ConfigError, StoppedError
 from omnifuse.runs.sources import DataConfig, kinds
 from omnifuse.runs.stages import console, progress_bar
 
@@ -62,12 +62,19 @@ def conversion(kind: str, path: str, flags: list[str]) -> Conversion:
 
 
 def convert(command: Conversion, out: Path) -> None:
-    """Write the store, showing the progress, and say what is in it. What an earlier run wrote of it is kept."""
+    """Write the store, showing the progress, and say what is in it. What an earlier run wrote of it is kept.
+
+    Raises:
+        StoppedError: where it was interrupted from the keyboard.
+    """
     source, options = command.data.open(), command.options
-    with ExitStack() as stack:
-        executor = stack.enter_context(dask_cluster(options.scheduler)) if options.scheduler else None
-        progress = stack.enter_context(progress_bar("convert"))
-        write_store(source, out, workers=options.workers, progress=progress, profile=options.profile, executor=executor)
+    try:
+        with ExitStack() as stack:
+            executor = stack.enter_context(dask_cluster(options.scheduler)) if options.scheduler else None
+            progress = stack.enter_context(progress_bar("convert"))
+            write_store(source, out, workers=options.workers, progress=progress, profile=options.profile, executor=executor)
+    except KeyboardInterrupt:
+        raise StoppedError(f"{out}: interrupted. Try: the same command again; it goes on.") from None
     console.print(summary(out), markup=False)
 
 

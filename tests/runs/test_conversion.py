@@ -9,7 +9,7 @@ from omnifuse.config import from_dict, to_dict
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import Store, write_store
 from omnifuse.data.subset import Subset
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError, InputError, StoppedError
 from omnifuse.runs.conversion import ConvertOptions, conversion, convert, summary
 from omnifuse.runs.sources import DataConfig, StoreData, kinds
 
@@ -56,6 +56,23 @@ def test_the_summary_says_what_is_missing_where(tmp_path):
     text = summary(tmp_path / "b")
     assert "3 places of 160 m" in text and f"spot: 2 places, missing at 1: {source.info[1]['id']}" in text and "s2: 3 places" in text
     assert StoreData(path=str(tmp_path / "b")).open().info == Store(tmp_path / "a").info
+
+
+def test_an_interrupted_conversion_says_that_it_goes_on(tmp_path, monkeypatch):
+    write_store(Landscape(LandscapeConfig(places=3, size=16, sensors=("s2",))), tmp_path / "a")
+    command, real = conversion("store", str(tmp_path / "a"), ["--workers", "1"]), Store.__getitem__
+
+    def interrupted(store, index):
+        if index == 1:
+            raise KeyboardInterrupt
+        return real(store, index)
+
+    with monkeypatch.context() as patched, pytest.raises(StoppedError, match="goes on"):
+        patched.setattr(Store, "__getitem__", interrupted)
+        convert(command, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+    convert(command, tmp_path / "b")
+    assert len(Store(tmp_path / "b")) == 3
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path):
