@@ -2,11 +2,16 @@
 
     <sensor>/pixels (place, time, band, y, x)   one chunk, hence one file, per place; none where the sensor is missing
     <sensor>/count (place)   <sensor>/time (place, time)   frames of each place and their dates
-    target/labels (place, y, x)   target/count (place)   likewise for labels
-    place/...   metadata of the places: numbers as arrays, text in the attributes
+    <sensor>/moments (place, band, 3)   number of pixels, mean and sum of squared deviations: the statistics of any split
+    target/labels (place, y, x), or (place, class) for shares of classes   target/count (place)   likewise for labels
+    target/pixels (place, class + 1)   pixels of each class and, last, of the ignored label
+    place/...   metadata of the places: numbers as arrays, text in the attributes; `splits` says how a split was made
 
-Chunks are uncompressed, in the sensor's own type, as long as the longest series (the tail of shorter ones is zero and takes no
-room on disk: copy with `cp --sparse` or `rsync -S`), and carry a CRC-32C. Nobody else knows this layout.
+Two profiles of one layout. *training*: chunks are uncompressed, in the sensor's own type, as long as the longest series (the tail of
+shorter ones is zero and takes no room on disk: copy with `cp --sparse` or `rsync -S`), and carry a CRC-32C. *archive*: one shard per
+place and sensor, of compressed chunks of one date, each with its CRC-32C. Nobody else knows this layout.
+
+Reading uses no zarr: forked workers may read what was read before, and both profiles are read at several times its speed.
 """
 
 import json
