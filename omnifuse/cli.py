@@ -114,27 +114,27 @@ def _convert(values: list[str], flags: list[str]) -> None:
 
 
 def _check(values: list[str], flags: list[str]) -> int:
-    import tyro
-
     from omnifuse.runs.checking import CheckCommand, check
+    from omnifuse.runs.opening import command_line
 
-    return check(values[0], tyro.cli(CheckCommand, args=flags, prog="omnifuse data check PATH"))
+    command, found = command_line(CheckCommand, values[0] if values else None, flags, "omnifuse data check PATH")
+    return check(found, command)
 
 
 def _show(values: list[str], flags: list[str]) -> None:
-    import tyro
-
+    from omnifuse.runs.opening import command_line
     from omnifuse.runs.showing import ShowCommand, show
 
-    show(values[0], values[1], tyro.cli(ShowCommand, args=flags, prog="omnifuse data show PATH PLACE"))
+    command, found = command_line(ShowCommand, values[0] if values else None, flags, "omnifuse data show PATH PLACE")
+    show(found, values[1], command)
 
 
 def _stats(values: list[str], flags: list[str]) -> None:
-    import tyro
-
+    from omnifuse.runs.opening import command_line
     from omnifuse.runs.surveying import StatsCommand, stats
 
-    stats(values[0], tyro.cli(StatsCommand, args=flags, prog="omnifuse data stats PATH"))
+    command, found = command_line(StatsCommand, values[0] if values else None, flags, "omnifuse data stats PATH")
+    stats(found, command)
 
 
 def _split(values: list[str], flags: list[str]) -> None:
@@ -154,7 +154,8 @@ def _subset(values: list[str], flags: list[str]) -> None:
 
     from omnifuse.runs.splitting import SubsetCommand, subset
 
-    subset(values[0], values[1], tyro.cli(SubsetCommand, args=flags, prog="omnifuse data subset STORE OUT"))
+    command = tyro.cli(SubsetCommand, args=flags, prog="omnifuse data subset STORE OUT")
+    subset(values[0], values[1], command)
 
 
 _PATH = ("PATH", "a store, or a data set in its published layout")

@@ -13,7 +13,7 @@ from omnifuse.data.store import Store
 from omnifuse.data.store_checking import check_store
 from omnifuse.data.survey import survey
 from omnifuse.errors import InputError, OmnifuseError
-from omnifuse.runs.opening import Found, find
+from omnifuse.runs.opening import Found
 from omnifuse.runs.stages import console, progress_bar
 from omnifuse.runs.surveying import class_table, print_tables, sensor_table, titled
 
@@ -33,9 +33,8 @@ class CheckCommand(Config):
     json: str = ""
 
 
-def check(path: str, command: CheckCommand) -> int:
+def check(found: Found, command: CheckCommand) -> int:
     """Print every problem and a summary; return 0 where there is none, else the exit code of bad input."""
-    found = find(path, command.kind)
     console.print(str(found), markup=False)
     result, source = _result(found, command.workers)
     for problem in result.problems:
@@ -43,7 +42,7 @@ def check(path: str, command: CheckCommand) -> int:
         console.print(f"{problem.file}{place}: {problem.what}. Try: {problem.remedy}.", markup=False)
     kinds = kinds_of_problem(result.problems)
     document: dict[str, Any] = {
-        "path": path,
+        "path": found.path,
         "kind": found.kind,
         "places": result.places,
         "problems": [asdict(problem) for problem in result.problems],

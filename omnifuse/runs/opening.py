@@ -1,12 +1,19 @@
 """Places at a path, whatever lies there: the kind is told from the layout where it is not given."""
 
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, TypeVar
 
+import tyro
+
+from omnifuse.config import Config
 from omnifuse.data.place import PlaceSource
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.runs.sources import DataConfig, kinds
+from omnifuse.runs.sources import DataConfig, StoreData, kinds
+
+C = TypeVar("C", bound=Config)
 
 # What must lie in the folder for a kind; the first that fits counts, so what has more comes first.
 _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -44,6 +51,29 @@ class Found:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.kind}" + (" (told from its layout; `--kind` says otherwise)" if self.guessed else "")
+
+
+def command_line(command: type[C], path: str | None, flags: list[str], prog: str) -> tuple[C, Found]:
+    """Return what the flags ask for, and what lies at the path, opened with those flags that are options of its kind.
+
+    Args:
+        command: Frozen configuration whose fields are the flags of the command; has `kind`.
+        path: Where data lie; None where only the flags are to be listed.
+        flags: As they stand on the command line.
+        prog: How the command is called.
+    """
+    before = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
+    before.add_argument("--kind", default="")
+    found = find(path, before.parse_known_args(flags)[0].kind) if path is not None else Found("", "", True, StoreData(path=""))
+    flags_of: Any = fields(command)  # type: ignore[arg-type]  # every configuration is a dataclass
+    taken = [one.name for one in flags_of]
+    own = [one for one in fields(found.data) if one.name not in {"kind", "path", *taken}]
+    rows: list[Any] = [(one.name, one.type, field(default=one.default)) for one in [*flags_of, *own]]
+    about = [(command.__doc__ or "").rstrip(), *(type(found.data).__doc__ or "").partition("Attributes:\n")[2].rstrip().splitlines()]
+    flat = make_dataclass("Flags", rows, namespace={"__doc__": "\n".join(about)}, kw_only=True, frozen=True)
+    given: Any = tyro.cli(flat, args=flags, prog=prog)
+    data = replace(found.data, **{one.name: getattr(given, one.name) for one in own})
+    return command(**{name: getattr(given, name) for name in taken}), replace(found, data=data)
 
 
 def find(path: str, kind: str = "") -> Found:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnifuse.config import Config
-from omnifuse.runs.opening import find
+from omnifuse.runs.opening import Found
 from omnifuse.runs.stages import console
 
 
@@ -23,11 +23,10 @@ class ShowCommand(Config):
     kind: str = ""
 
 
-def show(path: str, place: str, command: ShowCommand) -> None:
+def show(found: Found, place: str, command: ShowCommand) -> None:
     """Write the picture; `place` is an id or a position."""
     from omnifuse.data.pictures.showing import show as draw
 
-    found = find(path, command.kind)
     console.print(str(found), markup=False)
     picture = draw(found.open(), place, command.dates)
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in str(picture.place.info["id"]))

@@ -16,7 +16,7 @@ from omnifuse.data.subset import split_by_text
 from omnifuse.data.survey import Survey, survey
 from omnifuse.errors import ConfigError
 from omnifuse.modalities import Modality
-from omnifuse.runs.opening import find
+from omnifuse.runs.opening import Found
 from omnifuse.runs.stages import console, progress_bar
 
 
@@ -41,11 +41,11 @@ class StatsCommand(Config):
     json: str = ""
 
 
-def stats(path: str, command: StatsCommand) -> None:
+def stats(found: Found, command: StatsCommand) -> None:
     """Print the tables, and write what was asked for."""
     if bool(command.split) != bool(command.values):
         raise ConfigError("data stats: `--split` and `--values` belong together. Try: --split fold --values 1 2 3.")
-    found = find(path, command.kind)
+    path = found.path
     console.print(str(found), markup=False)
     source = found.open()
     indices = split_by_text(source.info, command.split, command.values) if command.split else np.arange(len(source))

@@ -156,6 +156,26 @@ def test_the_kind_is_told_from_the_layout(tmp_path):
         find(str(tmp_path), "pastiss")
 
 
+def test_options_of_the_kind_are_flags(tmp_path, capsys):
+    from PIL import Image
+
+    for sensor, mode in (("S1", "L"), ("S2", "RGB")):
+        for when in ("before", "after", "mask"):
+            folder = tmp_path / f"Ombria{sensor}" / "train" / when.upper()
+            folder.mkdir(parents=True)
+            Image.new("L" if when == "mask" else mode, (256, 256)).save(folder / f"{sensor}_{when}_0001.png")
+    (tmp_path / "scene_groups.csv").write_text("patch_id,scene_group\n0001,0\n", encoding="utf-8")
+    for flags, places in (([], 16), (["--tile", "128"], 4), (["--kind", "ombria", "--tile", "256"], 1)):
+        assert main(["data", "stats", str(tmp_path), "--workers", "0", *flags]) == 0
+        assert f"{places} of {places}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["data", "stats", str(tmp_path), "--window", "40"])  # an option of another kind
+    for task in ("check", "show", "stats", "split", "subset"):
+        with pytest.raises(SystemExit) as left:
+            main(["data", task, "--help"])
+        assert left.value.code == 0
+
+
 def test_native_data_keep_no_splits(tmp_path, capsys):
     (tmp_path / "OmbriaS1").mkdir()
     assert main(["data", "split", str(tmp_path), "x"]) == InputError.exit_code
