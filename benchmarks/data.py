@@ -348,7 +348,9 @@ def table(title: str, figures: Figures) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sections = ("read", "subset", "loader", "size", "codec", "balance")
-    parser.add_argument("sections", nargs="*", choices=[[], *sections], default=list(sections), metavar="SECTION", help=", ".join(sections))
+    parser.add_argument(
+        "sections", nargs="*", choices=[[], *sections], metavar="SECTION", help=f"{', '.join(sections)}; all if none is named"
+    )
     parser.add_argument("--places", type=int, default=12)
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--json", type=Path)
@@ -370,7 +372,7 @@ def main() -> None:
             "balance": lambda: {"Work of the busiest process relative to the mean": balance()},
         }
         numbers = (flags.places, flags.repetitions)
-        for section in flags.sections:
+        for section in flags.sections or sections:
             for title, figures in wanted[section]().items():
                 results[title] = figures
                 table(title, figures)

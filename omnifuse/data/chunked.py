@@ -56,7 +56,14 @@ class ChunkedArray:
         file = f"{self.name}/{chunk_name(index, len(self.shape))}"
         if self.sharding is not None:
             return read_shard(self.files, file, self.sharding, shape, rows)
-        values = self._plain(file, index, shape) if self.plain else self._through_zarr(index, count)
+        if self.plain and isinstance(self.files, Folder):
+            seen = self._seen[index] if self.verify == "first" else None
+            path, check = self.files.path / file, self.verify != "never"
+            return read_rows(path, shape, self.dtype, self._num_bytes, check=check, seen=seen, chosen=rows)
+        if self.plain:
+            values = fetch_rows(self.files, file, shape, self.dtype, self._num_bytes)
+        else:
+            values = self._through_zarr(index, count)
         return values if rows is None else values[rows]  # the check sum is that of all rows, so all are read
 
     def check(self, index: int) -> None:
@@ -70,13 +77,6 @@ class ChunkedArray:
     @property
     def _num_bytes(self) -> int:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
-
-    def _plain(self, file: str, index: int, shape: tuple[int, ...]) -> Num[np.ndarray, "..."]:
-        if not isinstance(self.files, Folder):
-            return fetch_rows(self.files, file, shape, self.dtype, self._num_bytes)
-        seen = self._seen[index] if self.verify == "first" else None
-        path = self.files.path / file
-        return read_rows(path, shape, self.dtype, self._num_bytes, check=self.verify != "never", seen=seen)
 
     def _through_zarr(self, index: int, count: int | None) -> Num[np.ndarray, "..."]:
         if self._zarr is None:

@@ -57,6 +57,7 @@ def read_rows(
     *,
     check: bool = True,
     seen: Int[np.ndarray, "2"] | None = None,
+    chosen: Int[np.ndarray, " k"] | None = None,
 ) -> Num[np.ndarray, "..."]:
     """Read the leading rows of a chunk of `num_bytes`.
 
@@ -68,6 +69,7 @@ def read_rows(
         check: Whether the check sum is compared.
         seen: Modification time and number of the file when it was last summed; it is summed again only if these have changed, and
             they are noted here then.
+        chosen: Which of the rows to return. Where nothing is summed no others are read.
 
     Raises:
         InputError: where the file is missing, of another size, unreadable or damaged; names the file.
@@ -76,20 +78,17 @@ def read_rows(
         status = os.fstat(stream.fileno())
         if status.st_size != num_bytes + CRC_BYTES:  # before anything is allocated
             raise InputError(f"{file}: {status.st_size} bytes, expected {num_bytes + CRC_BYTES}. {REMEDY}")
-        rows = np.empty(shape, dtype)
         version = np.array([status.st_mtime_ns & _ID, status.st_ino & _ID])
         if not check or (seen is not None and np.array_equal(seen, version)):
-            for _ in _filled(stream.fileno(), _bytes(rows), str(file), rows.nbytes):
-                pass
-            return rows
-        crc = 0
+            return _unsummed(stream.fileno(), shape, dtype, chosen, str(file))
+        rows, crc = np.empty(shape, dtype), 0
         for piece in _filled(stream.fileno(), _bytes(rows), str(file), _BLOCK):
             crc = google_crc32c.extend(crc, piece)
         stored = os.pread(stream.fileno(), CRC_BYTES, num_bytes)
     compare(extend_zeros(crc, num_bytes - rows.nbytes), stored, str(file))
     if seen is not None:
         seen[:] = version
-    return rows
+    return rows if chosen is None else rows[chosen]
 
 
 def fetch_rows(files: Files, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic], num_bytes: int) -> Num[np.ndarray, "..."]:
@@ -143,6 +142,22 @@ def _write_all(descriptor: int, raw: Shaped[np.ndarray, " n"]) -> None:
     done = 0
     while done < len(raw):  # the kernel writes at most 2 GiB at once
         done += os.write(descriptor, raw[done:].data)
+
+
+def _unsummed(
+    descriptor: int, shape: tuple[int, ...], dtype: np.dtype[np.generic], chosen: Int[np.ndarray, " k"] | None, where: str
+) -> Num[np.ndarray, "..."]:
+    if chosen is None:
+        rows = np.empty(shape, dtype)
+        for _ in _filled(descriptor, _bytes(rows), where, rows.nbytes):
+            pass
+        return rows
+    rows = np.empty((len(chosen), *shape[1:]), dtype)
+    for row, number in zip(rows, chosen, strict=True):
+        os.lseek(descriptor, int(number) * row.nbytes, os.SEEK_SET)
+        for _ in _filled(descriptor, _bytes(row), where, row.nbytes):
+            pass
+    return rows
 
 
 def _filled(descriptor: int, raw: Shaped[np.ndarray, " n"], where: str, block: int) -> Iterator[Shaped[np.ndarray, " m"]]:

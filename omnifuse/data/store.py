@@ -100,7 +100,7 @@ class Store:
             index: The place.
             sensors: Those to read; by default all.
             dates: By sensor, which of its images to read: ascending positions among those of the place. An archive decodes only these;
-                of the training profile all are read, as their check sum is one, and these are returned.
+                of the training profile all are read where they are summed (`verify`), as their check sum is one.
 
         Raises:
             InputError: naming the file that is missing or damaged.

@@ -187,14 +187,20 @@ def test_a_chunk_is_summed_when_it_is_first_read_and_after_it_was_changed(store,
             opened[3]
 
 
-def test_some_sensors_and_dates_of_a_place_can_be_read(whole):
-    store, source = Store(whole), FakeSource()
-    place = store.read(3, sensors=["weather", "optical"], dates={"optical": np.array([0, 3]), "weather": np.array([], np.int64)})
+def assert_some(place: Place) -> None:
+    source = FakeSource()
     assert list(place.series) == ["weather", "optical"]
     assert place.series["weather"].pixels.shape == (0, 4, 1, 1)
     assert np.array_equal(place.series["optical"].pixels, source[3].series["optical"].pixels[[0, 3]])
     assert place.series["optical"].day.tolist() == source[3].series["optical"].day[[0, 3]].tolist()
     assert np.array_equal(place.target, source[3].target)
+
+
+def test_some_sensors_and_dates_of_a_place_can_be_read(whole):
+    store = Store(whole)
+    some = {"optical": np.array([0, 3]), "weather": np.array([], np.int64)}
+    for reader in (store, store, Store(whole, verify="never")):  # summed, seen before, and not summed at all
+        assert_some(reader.read(3, ["weather", "optical"], some))
     for wrong in ([3, 0], [0, 0], [4], [-1]):
         with pytest.raises(InputError, match="dates"):
             store.read(3, dates={"optical": np.array(wrong)})
