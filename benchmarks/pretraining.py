@@ -56,7 +56,7 @@ PAIRS = ("s2-s1_asc", "s2-spot", "s1_asc-spot")
 def measure(variant: str, seed: int, steps: int, source: PlaceSource) -> dict[str, object]:
     """Run one variant and return its evaluations over training, the first of them untrained."""
     config = VARIANTS[variant]
-    train = replace(config.train, seed=seed, steps=steps, warmup_steps=min(20, steps), evaluate_steps=max(1, steps // 6))
+    train = replace(config.train, seed=seed, steps=steps, warmup_steps=min(20, steps), evaluate_steps=max(1, steps // 5))
     train = replace(train, log_steps=min(20, steps))
     began = time.process_time()
     with TemporaryDirectory() as folder:

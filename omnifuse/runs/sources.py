@@ -78,7 +78,12 @@ class WorldCerealPatchesData(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class WorldCerealPixelsData(Config):
-    """Field points with two seasons of monthly Sentinel-1 and 2, weather and terrain; a crop type needs `min_points` to be a class."""
+    """Field points with two seasons of monthly Sentinel-1 and 2, weather and terrain.
+
+    Attributes:
+        path: Folder of the points.
+        min_points: A crop type is a class from so many points on.
+    """
 
     kind: Literal["worldcereal_pixels"] = "worldcereal_pixels"
     path: str
@@ -214,7 +219,16 @@ class RastersData(Config):
 
 
 DataConfig = Annotated[
-    LandscapeData | StoreData | OmbriaData | WorldCerealPatchesData | PastisData | FlairData | FlairHubData | TreeSatAIData | RastersData,
+    LandscapeData
+    | StoreData
+    | OmbriaData
+    | WorldCerealPatchesData
+    | WorldCerealPixelsData
+    | PastisData
+    | FlairData
+    | FlairHubData
+    | TreeSatAIData
+    | RastersData,
     Field(discriminator="kind"),
 ]
 
