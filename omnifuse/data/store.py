@@ -49,8 +49,8 @@ class Store:
         path: Its folder, or an address: `https://`, `s3://`, `gs://`, `az://` or what fsspec knows (`cloud` extra). Accounts are taken
             from the environment, see `omnifuse.data.remote`.
         verify: When the CRC-32C of an uncompressed chunk is compared. "first": when this process first reads it, and again once the
-            file has changed (time of modification). "always": at every read, at 0.7 to 0.8 of the speed. "never": not at all.
-            Compressed chunks, and what comes from an address, are compared whenever they are read.
+            file has changed (time of modification). "always": at every read, at about 0.8 of the speed (`python benchmarks/data.py
+            read`). "never": not at all. Compressed chunks, and what comes from an address, are compared whenever they are read.
 
     Attributes:
         provenance: Where the data come from (source, licence, citation) and which version wrote the store.
