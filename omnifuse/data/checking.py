@@ -59,22 +59,32 @@ def check_source(source: PlaceSource, where: str, workers: int = 0, progress: Pr
     """
     found = list(source.problems()) if isinstance(source, Checkable) else []
     found += metadata_problems(source, where)
-    return gathered(found, read_checked(_Places(source, where), len(source), workers, progress), len(source))
+    return gathered(found, read_checked(_Places(source, where), len(source), workers, progress), len(source), where)
 
 
-def gathered(found: Iterable[Problem], places: Iterable[tuple[list[Problem], PlaceFacts | None]], num_places: int) -> Check:
-    """Put together what is known of the whole and of each place; what is said of a file and place already is not said again."""
-    said = {(problem.file, problem.what): problem for problem in found}
+def gathered(found: Iterable[Problem], places: Iterable[tuple[list[Problem], PlaceFacts | None]], num_places: int, where: str) -> Check:
+    """Put together what is known of the whole and of each place.
+
+    What is said of a file and place already is not said again; nor is what several places say of one file, unless it is `where`,
+    which stands for no file.
+    """
+
+    def key(problem: Problem) -> tuple[str, str, str]:
+        return (problem.file, problem.what, problem.place if problem.file == where else "")
+
+    said = {(*key(problem), problem.place): problem for problem in found}
+    keys = {key(problem) for problem in said.values()}
     affected = {problem.place for problem in said.values() if problem.place}
-    spoken_of = {(problem.place, problem.file) for problem in said.values()}
+    spoken_of = {(problem.place, problem.file) for problem in said.values() if problem.file != where}
     facts = []
     for problems, known in places:
         if known is not None:
             facts.append(known)
         for problem in problems:
             affected.add(problem.place)
-            if (problem.place, problem.file) not in spoken_of:
-                said.setdefault((problem.file, problem.what), problem)
+            if (problem.place, problem.file) not in spoken_of and key(problem) not in keys:
+                said[*key(problem), problem.place] = problem
+                keys.add(key(problem))
     return Check(tuple(said.values()), tuple(facts), num_places, frozenset(affected))
 
 

@@ -58,7 +58,7 @@ def check_store(path: Path, workers: int = 0, progress: Progress | None = None) 
             found.append(problem_of(error, str(root), ""))
     ids = sealed.metadata["place"]["attributes"]["text"].get("id", range(num_places))  # also of a store that does not open
     chunks = _Chunks(path, store, [str(name) for name in ids], counts, sealed)
-    return gathered(found, read_checked(chunks, num_places, workers, progress), num_places)
+    return gathered(found, read_checked(chunks, num_places, workers, progress), num_places, str(path))
 
 
 def chunked_arrays(sealed: Sealed) -> list[str]:

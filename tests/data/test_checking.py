@@ -135,6 +135,7 @@ def test_a_source_is_read_to_its_end(monkeypatch):
     check = check_source(Faulty(), "/data")
     found = [(problem.place, problem.file, problem.what) for problem in check.problems]
     assert found[:2] == [("place-0", "/data/x.npy", "1 byte short"), ("", "/data/list.csv", "missing")]  # and x.npy not again
+    assert [name for name, _, _ in found].count("place-0") == 1
     what = {place: [text for name, _, text in found if name == place] for place, _, _ in found}
     assert any("both called 'place-5'" in text for text in what["place-5"])
     assert any("latitude 91.0" in text for text in what["place-5"])
@@ -156,6 +157,18 @@ def test_an_image_stored_twice_is_a_problem_and_two_passes_of_a_day_are_not():
 
     check = check_source(Twice(1), "/data")
     assert [problem.what.split(",")[0] for problem in check.problems] == ["'weather' has 1 images twice"]
+
+
+def test_what_several_places_say_of_one_file_is_said_once_and_of_themselves_by_each():
+    class Broken(FakeSource):
+        def __getitem__(self, index):
+            if index < 3:
+                raise InputError("/data/patch.npy: cut short. Try: download it again.")
+            return replace(super().__getitem__(index), target=np.full((8, 8), 9, np.uint8))
+
+    check = check_source(Broken(), "/data")
+    assert [problem.place for problem in check.problems] == ["place-0", "place-3", "place-4", "place-5", "place-6"]
+    assert check.affected == {f"place-{i}" for i in range(7)}
 
 
 def test_positions_that_contradict_each_other_are_found():

@@ -48,6 +48,8 @@ def test_a_place_of_the_landscape_is_shown_with_all_that_is_known_of_it(tmp_path
         assert f"{name}, {100 * count / place.target.size:.1f} %" in legend
     ticks = [len(lines.get_segments()) for axes in picture.figure.axes for lines in axes.collections]
     assert sorted(ticks) == sorted(len(series.day) for series in place.series.values())  # every date of every sensor
+    dots = [len(line.get_xdata()) for axes in picture.figure.axes for line in axes.lines]
+    assert dots == [8, 8, 1]  # those that are shown
     picture.save(tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes() == picture._repr_png_() == omnifuse.data.show(source, "00001").png
     with Image.open(tmp_path / "p.png") as image:
