@@ -201,6 +201,14 @@ def parts(native: Native, stores: dict[str, Path], places: int, repetitions: int
             for series in store.read(index, SERIES).series.values():
                 np.ascontiguousarray(series.pixels[..., 32:96, 32:96])
 
+    import zarr
+
+    arrays = {name: zarr.open_array(stores["archive"] / name / "pixels", mode="r") for name in SERIES}
+
+    def indexed() -> None:
+        for index in range(places):
+            _ = {name: array.oindex[index, dates[index][name]] for name, array in arrays.items()}
+
     read(opened["training"], False)
     return compared(
         {
@@ -208,6 +216,7 @@ def parts(native: Native, stores: dict[str, Path], places: int, repetitions: int
             "training, 24 dates": lambda: read(opened["training"], True),
             "archive, whole": lambda: read(opened["archive"], False),
             "archive, 24 dates": lambda: read(opened["archive"], True),
+            "archive, 24 dates, zarr's oindex": indexed,
             "mapped .npy, 24 dates": lambda: mapped(lambda series, i, name: series[dates[i][name]]),
             "training, 64² crop": lambda: cropped(opened["training"]),
             "mapped .npy, whole": lambda: mapped(lambda series, i, name: np.array(series)),

@@ -350,4 +350,4 @@ def test_some_dates_are_read_in_at_most_four_times_the_time_of_all(tmp_path):
         write_store(Long(), tmp_path / profile, profile=profile)
         store = Store(tmp_path / profile)
         store[0]
-        assert least(lambda store=store: store.read(0, dates=some)) < 4 * least(lambda store=store: store[0])  # `oindex` takes 19 to 22
+        assert least(lambda store=store: store.read(0, dates=some)) < 4 * least(lambda store=store: store[0])  # zarr's `oindex` takes 20
