@@ -77,17 +77,20 @@ from omnifuse.models.utae import UTAE, UTAEConfig
 
 torch.set_num_threads(1)
 config = UTAEConfig(widths=(8, 8), heads=4, dim=16, dropout=0, attention_dropout=0)
-outputs, gradients, states = [], [], []
+losses, outputs, gradients, states = [], [], [], []
 for compiled in (False, True):
     torch.manual_seed(0)
     encoder = UTAE(SENSORS["s1_asc"], replace(config, compile=compiled))
     maps = encoder(places(3).frames["s1_asc"]).maps
-    sum(x.square().mean() for x in maps).backward()
+    loss = sum(x.square().mean() for x in maps)
+    loss.backward()
+    losses.append(loss.detach())
     outputs.append([x.detach() for x in maps])
     gradients.append({name: p.grad for name, p in encoder.named_parameters()})
     states.append(list(encoder.state_dict()))
-torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
-torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5)
+torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=0)
+torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3)
+torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-2, atol=1e-4)
 assert states[0] == states[1]
 assert encoder.in_conv._compiled_call_impl is not None
 print("same")
