@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,7 @@ from omnifuse.frames import Batch
 from omnifuse.losses import info_nce, info_nce_sums, unit
 from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.negatives import Marks, Negatives
-from omnifuse.objectives.base import Comparing
+from omnifuse.objectives.base import Comparing, LossOutput
 from omnifuse.objectives.contrast import ContrastConfig
 from omnifuse.objectives.mil_nce import MilNCEConfig
 
@@ -160,7 +161,7 @@ def batch(case: str, dtype: torch.dtype) -> Batch:
     return places(seed=3, dtype=dtype, **COUNTS[case])
 
 
-def step(model: nn.Module, objective: Comparing, batch: Batch) -> Result:
+def step(model: Callable[[Any], LossOutput], objective: Comparing, batch: Batch | list[Batch]) -> Result:
     """Return loss, metrics and gradients of a training step."""
     objective.train()
     output = model(batch)
