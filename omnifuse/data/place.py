@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -132,6 +132,20 @@ class Selective(Protocol):
 
     def read(self, index: int, sensors: Sequence[str]) -> Place:
         """Return place `index` as the named sensors alone saw it."""
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A source that knows how its named splits were made."""
+
+    @property
+    def how_split(self) -> dict[str, Any]:
+        """Seed, method and parameters by the name of the column, as plain JSON types."""
+
+
+def how_split(source: PlaceSource) -> dict[str, Any]:
+    """Return how the named splits of a source were made; nothing where it does not say."""
+    return source.how_split if isinstance(source, Recorded) else {}
 
 
 def read_sensors(source: PlaceSource, index: int, sensors: Sequence[str]) -> Place:

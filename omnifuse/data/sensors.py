@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from omnifuse.data.place import Place, PlaceSource, frames_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.modalities import check_names
 
@@ -26,6 +26,7 @@ class SensorView:
         self.size = source.size
         self.info = source.info
         self.provenance = source.provenance
+        self.how_split = how_split(source)
 
     def __len__(self) -> int:
         return len(self.source)

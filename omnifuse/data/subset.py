@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from omnifuse import randomness
-from omnifuse.data.place import Place, PlaceSource, frames_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.errors import ConfigError, InputError
 
@@ -58,6 +58,7 @@ class Subset:
         self.size = source.size
         self.info = [source.info[index] for index in indices]
         self.provenance = source.provenance
+        self.how_split = how_split(source)
 
     def __len__(self) -> int:
         return len(self.indices)

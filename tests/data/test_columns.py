@@ -9,8 +9,9 @@ from fake_source import FakeSource
 
 from omnifuse.data import manifest
 from omnifuse.data.columns import add_columns, set_statistics
+from omnifuse.data.sensors import SensorView
 from omnifuse.data.store import Store, write_store
-from omnifuse.data.subset import split
+from omnifuse.data.subset import Subset, split
 from omnifuse.errors import InputError
 
 KFOLD = ["a", "b", "a", "b", "a", "b", "a"]
@@ -44,6 +45,12 @@ def test_columns_are_metadata_like_any_other(store):
     assert tree["place"].attrs["splits"]["part"] == {"seed": 3, "by": "fraction"}
     add_columns(store, {"more": np.arange(7).tolist()}, {"seed": 4})
     assert Store(store).info[6]["more"] == 6 and Store(store).info[6]["share"] == 100
+
+
+def test_a_smaller_store_still_says_how_its_places_were_split(store, tmp_path):
+    add(store)
+    write_store(Subset(SensorView(Store(store), ("radar",)), np.array([0, 2])), tmp_path / "less.zarr")
+    assert Store(tmp_path / "less.zarr").how_split["share"] == {"seed": 3, "by": "fraction"}
 
 
 def test_adding_the_same_again_changes_nothing_and_another_of_the_name_is_refused(store):
