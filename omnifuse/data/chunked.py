@@ -24,14 +24,24 @@ class ChunkedArray:
         name: Of the array, as a path in the store.
         document: Its metadata.
         verify: When the check sum of an uncompressed file is compared; those of a shard and what comes from a server always are.
+        sums: What stands at the end of the file of each place, so that on disk the file of another place is not taken for it. That of
+            a shard is the sum of its index: two shards whose chunks have the same lengths cannot be told apart by it.
     """
 
-    def __init__(self, files: Files, name: str, document: dict[str, Any], verify: Verify = "first") -> None:
+    def __init__(
+        self,
+        files: Files,
+        name: str,
+        document: dict[str, Any],
+        verify: Verify = "first",
+        sums: Int[np.ndarray, " places"] | None = None,
+    ) -> None:
         self.files = files
         self.name = name
         self.shape: tuple[int, ...] = tuple(document["shape"])
         self.dtype: np.dtype[Any] = np.dtype(document["data_type"])
         self.verify = verify
+        self.sums = sums
         separator = document["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
         ours = document["chunk_key_encoding"]["name"] == "default" and separator == "."
         self.plain = ours and is_plain(document, (1, *self.shape[1:]))
@@ -55,11 +65,17 @@ class ChunkedArray:
             return np.zeros((0, *shape[1:]), self.dtype)
         file = f"{self.name}/{chunk_name(index, len(self.shape))}"
         if self.sharding is not None:
-            return read_shard(self.files, file, self.sharding, shape, rows)
+            values = read_shard(self.files, file, self.sharding, shape, rows)
+            self._check_place(file, index)
+            return values
         if self.plain and isinstance(self.files, Folder):
             seen = self._seen[index] if self.verify == "first" else None
             path, check = self.files.path / file, self.verify != "never"
-            return read_rows(path, shape, self.dtype, self._num_bytes, check=check, seen=seen, chosen=rows)
+            before = None if seen is None else seen.copy()
+            values = read_rows(path, shape, self.dtype, self._num_bytes, check=check, seen=seen, chosen=rows)
+            if check and not (seen is not None and np.array_equal(seen, before)):
+                self._check_place(file, index)
+            return values
         if self.plain:
             values = fetch_rows(self.files, file, shape, self.dtype, self._num_bytes)
         else:
@@ -71,8 +87,19 @@ class ChunkedArray:
         file = f"{self.name}/{chunk_name(index, len(self.shape))}"
         if self.plain and isinstance(self.files, Folder):
             verify_chunk(self.files.path / file, self._num_bytes)
+            self._check_place(file, index)
         else:
             self.read(index, None)
+
+    def _check_place(self, file: str, index: int) -> None:
+        """Raise `InputError` where a file on disk is whole but is not the one that was written for this place."""
+        if self.sums is None or not isinstance(self.files, Folder):
+            return
+        with named(self.files.where(file)):
+            found = int.from_bytes(self.files.tail(file, CRC_BYTES), "little")
+        if found != self.sums[index]:
+            self._seen[index] = 0  # or the next read would trust it
+            raise InputError(f"{self.files.where(file)}: not the file of this place, it ends with {found:08x}. {REMEDY}")
 
     @property
     def _num_bytes(self) -> int:

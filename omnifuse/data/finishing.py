@@ -10,7 +10,7 @@ import numpy as np
 from omnifuse import __version__
 from omnifuse.classes import ClassTable
 from omnifuse.config import to_dict
-from omnifuse.data.chunks import chunk_file
+from omnifuse.data.chunks import CRC_BYTES, chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
 from omnifuse.data.manifest import seal, small_files
@@ -120,9 +120,19 @@ def _finish_array(
     """Describe the array whose files were written, and complete these."""
     layout = profile_called(profile)
     write_document(folder, layout.document(len(written), shape, dtype, axes, attributes, dates))
+    sums = np.zeros(len(written), np.int64)
     for index, one in enumerate(written):
         if one is not None:
-            layout.finish(chunk_file(folder, index, 1 + len(shape)), one.crc, one.pieces, shape, dtype, dates)
+            file = chunk_file(folder, index, 1 + len(shape))
+            layout.finish(file, one.crc, one.pieces, shape, dtype, dates)
+            sums[index] = _last_bytes(file)
+    write_small(folder.parent / "crc32c", sums, ("place",), {"long_name": "check sum at the end of the file of the place"})
+
+
+def _last_bytes(file: Path) -> int:
+    with file.open("rb") as stream:
+        stream.seek(-CRC_BYTES, os.SEEK_END)
+        return int.from_bytes(stream.read(CRC_BYTES), "little")
 
 
 def _write_info(folder: Path, info: Sequence[dict[str, str | int | float]]) -> None:

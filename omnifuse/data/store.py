@@ -2,6 +2,7 @@
 
     <sensor>/pixels (place, time, band, y, x)   one chunk, hence one file, per place; none where the sensor is missing
     <sensor>/count (place)   <sensor>/time (place, time)   frames of each place and their dates
+    <sensor>/crc32c (place)   check sum at the end of the file of each place: which file belongs to which
     <sensor>/moments (place, band, 3)   number of pixels, mean and sum of squared deviations: the statistics of any split
     target/labels (place, y, x), or (place, class) for shares of classes   target/count (place)   likewise for labels
     target/pixels (place, class + 1)   pixels of each class and, last, of the ignored label
@@ -154,7 +155,9 @@ class Store:
         return small_array(self.files, name, self._documents[name])
 
     def _chunked(self, name: str, verify: Verify) -> ChunkedArray:
-        return ChunkedArray(self.files, name, self._documents[name], verify)
+        listed = f"{name.rpartition('/')[0]}/crc32c"
+        sums = self._small(listed) if isinstance(self.files, Folder) and listed in self._documents else None
+        return ChunkedArray(self.files, name, self._documents[name], verify, sums)
 
     def _days_of(self, name: str, index: int, rows: Int[np.ndarray, " k"] | None) -> Int[np.ndarray, " t"]:
         days = self._day[name][index, : self._count[name][index]]

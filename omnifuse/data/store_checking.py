@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from torch.utils.data import Dataset
 
 from omnifuse.data.checking import Check, Progress, gathered, metadata_problems, place_problems, problem_of, read_checked
@@ -42,11 +43,14 @@ def check_store(path: Path, workers: int = 0, progress: Progress | None = None) 
         return Check((problem_of(error, str(root), ""),), (), 0, frozenset())
     found = list(_listed_problems(path, sealed))
     broken = {problem.file for problem in found}
-    arrays, counts = chunked_arrays(sealed), {}
+    arrays, counts, sums = chunked_arrays(sealed), {}, {}
     for array in arrays:
-        folder = path / Path(array).parent / "count"
-        if not any(Path(file).parent == folder for file in broken):  # else which chunks there should be is not known
-            counts[array] = read_whole(folder).tolist()
+        group = Path(array).parent
+        whole = {what for what in ("count", "crc32c") if not any(Path(file).parent == path / group / what for file in broken)}
+        if "count" in whole:  # else which chunks there should be is not known
+            counts[array] = read_whole(path / group / "count").tolist()
+        if "crc32c" in whole and f"{group}/crc32c" in sealed.metadata:
+            sums[array] = read_whole(path / group / "crc32c")
     found += _strays(path, sealed, arrays, counts)
     num_places: int = sealed.attributes["places"]
     store = None
@@ -57,7 +61,7 @@ def check_store(path: Path, workers: int = 0, progress: Progress | None = None) 
         if not found:
             found.append(problem_of(error, str(root), ""))
     ids = sealed.metadata["place"]["attributes"]["text"].get("id", range(num_places))  # also of a store that does not open
-    chunks = _Chunks(path, store, [str(name) for name in ids], counts, sealed)
+    chunks = _Chunks(path, store, [str(name) for name in ids], counts, sums, sealed)
     return gathered(found, read_checked(chunks, num_places, workers, progress), num_places, str(path))
 
 
@@ -93,12 +97,20 @@ def _strays(path: Path, sealed: Sealed, arrays: list[str], counts: dict[str, lis
 class _Chunks(Dataset[tuple[list[Problem], PlaceFacts | None]]):
     """Getting a place reads all its chunks, with what follows the last image, and then its values."""
 
-    def __init__(self, path: Path, store: Store | None, ids: list[str], counts: dict[str, list[int]], sealed: Sealed) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store: Store | None,
+        ids: list[str],
+        counts: dict[str, list[int]],
+        sums: dict[str, Int[np.ndarray, " n"]],
+        sealed: Sealed,
+    ) -> None:
         self.path = path
         self.store = store
         self.ids = ids
         self.counts = counts
-        self.arrays = {array: ChunkedArray(Folder(path), array, sealed.metadata[array]) for array in counts}
+        self.arrays = {array: ChunkedArray(Folder(path), array, sealed.metadata[array], sums=sums.get(array)) for array in counts}
         self.known = stored_facts(store, range(len(store))) if store is not None else []
 
     def __getitem__(self, index: int) -> tuple[list[Problem], PlaceFacts | None]:

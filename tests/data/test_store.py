@@ -351,3 +351,15 @@ def test_some_dates_are_read_in_at_most_four_times_the_time_of_all(tmp_path):
         store = Store(tmp_path / profile)
         store[0]
         assert least(lambda store=store: store.read(0, dates=some)) < 4 * least(lambda store=store: store[0])  # zarr's `oindex` takes 20
+
+
+def test_the_chunk_of_another_place_is_not_taken_for_its_own(store):
+    first, second = (store / "weather" / "pixels" / f"c.{index}.0.0.0.0" for index in (0, 1))  # three images each, and whole
+    held = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(held)
+    for index, file in ((0, first), (1, second)):
+        opened = Store(store)
+        for _ in range(2):
+            with pytest.raises(InputError, match=rf"{file}: not the file of this place"):
+                opened[index]
