@@ -1,7 +1,7 @@
 """From files of places to a store: files of one length, arrays over all places, metadata, check sums."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from omnifuse.data.chunks import CRC_BYTES, chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
 from omnifuse.data.manifest import seal, small_files
-from omnifuse.data.place import PlaceSource
+from omnifuse.data.place import PlaceSource, how_split
 from omnifuse.data.profiles import dates_per_chunk, profile_called
 from omnifuse.modalities import Modality
 
@@ -47,7 +47,7 @@ def finish(source: PlaceSource, store: Path, profile: str, records: Sequence[Rec
     else:
         (store / "target" / "labels").rmdir()
         (store / "target").rmdir()
-    _write_info(store / "place", source.info)
+    _write_info(store / "place", source.info, how_split(source))
     attributes = {
         "profile": profile,
         "size": source.size,
@@ -135,11 +135,11 @@ def _last_bytes(file: Path) -> int:
         return int.from_bytes(stream.read(CRC_BYTES), "little")
 
 
-def _write_info(folder: Path, info: Sequence[dict[str, str | int | float]]) -> None:
+def _write_info(folder: Path, info: Sequence[dict[str, str | int | float]], splits: Mapping[str, Any]) -> None:
     """Write metadata columns: arrays where every place has a number of one type, else a JSON list (null: none)."""
     columns: dict[str, list[Any]] = {name: [row.get(name) for row in info] for name in dict.fromkeys(name for row in info for name in row)}
     text = {name: column for name, column in columns.items() if not is_numeric(column)}
-    write_document(folder, group_document({"columns": list(columns), "text": text}))
+    write_document(folder, group_document({"columns": list(columns), "text": text, **({"splits": dict(splits)} if splits else {})}))
     for name, column in columns.items():
         if name not in text:
             write_small(folder / name, np.array(column), ("place",), _ABOUT.get(name, {}))

@@ -55,6 +55,7 @@ class Store:
 
     Attributes:
         provenance: Where the data come from (source, licence, citation) and which version wrote the store.
+        how_split: How its named splits were made (seed, method, parameters), by name.
 
     Raises:
         InputError: naming the file that is missing or damaged.
@@ -77,6 +78,7 @@ class Store:
             name: from_dict(Modality, sealed.metadata[name]["attributes"], f"{path}: {name}") for name in attributes["sensors"]
         }
         columns = sealed.metadata["place"]["attributes"]
+        self.how_split: dict[str, Any] = columns.get("splits", {})
         numeric = [f"place/{name}" for name in columns["columns"] if name not in columns["text"]]
         of_sensors = [f"{name}/{what}" for name in self.modalities for what in ("count", "time")]
         names = [*of_sensors, *numeric, *(["target/count"] if attributes["labels"] else [])]
