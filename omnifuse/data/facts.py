@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -101,5 +102,5 @@ class _Facts(Dataset[PlaceFacts]):
         return PlaceFacts.of(read_place(self.source, index), self.source.classes)
 
 
-def _identity(item: PlaceFacts) -> PlaceFacts:
+def _identity(item: Any) -> Any:
     return item
