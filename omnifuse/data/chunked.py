@@ -71,9 +71,9 @@ class ChunkedArray:
         if self.plain and isinstance(self.files, Folder):
             seen = self._seen[index] if self.verify == "first" else None
             path, check = self.files.path / file, self.verify != "never"
-            before = None if seen is None else seen.copy()
+            before = self._seen[index].copy()
             values = read_rows(path, shape, self.dtype, self._num_bytes, check=check, seen=seen, chosen=rows)
-            if check and not (seen is not None and np.array_equal(seen, before)):
+            if check and (seen is None or not np.array_equal(seen, before)):
                 self._check_place(file, index)
             return values
         if self.plain:
