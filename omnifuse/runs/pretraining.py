@@ -18,12 +18,13 @@ from omnifuse.errors import ConfigError
 from omnifuse.evals.embeddings import embed_places
 from omnifuse.evals.probes import probes
 from omnifuse.evals.retrieval import health
+from omnifuse.frames import Batch, Frames
 from omnifuse.models.model import EncoderConfig, EncodersConfig
 from omnifuse.objectives.combined import Combined
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
 from omnifuse.objectives.masked import MaskedConfig
 from omnifuse.objectives.mil_nce import MilNCE, MilNCEConfig
-from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, transform_of
+from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
@@ -80,7 +81,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     probed = places[:: max(1, len(places) // config.probe_places)][: config.probe_places] if config.probe_places else places[:0]
     objective = build_objective(config, source, places)
     batches = training_places(source, places, config.augment, config.train, contrast_of(objective).encoders.config.modalities)
-    sample = next(evaluation_batches(source, places[:2], 2, transform_of(config.augment, source.modalities)))
+    sample = typical_batch(source, config.augment)
     result = train(
         objective,
         batches,
@@ -102,6 +103,21 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         subtitle = f"{len(places)} places of {source.size:g} m, {', '.join(source.modalities)}; {result.step} updates"
         report(folder, subtitle, to_dict(config), config.train.seed)
     return result
+
+
+def typical_batch(source: PlaceSource, augment: AugmentConfig) -> Batch:
+    """Return two places of zeros as a training step sees them, to count operations by: with all sensors and `most_dates` dates.
+
+    24 dates where these are not limited. Nothing is read from the source.
+    """
+    size = augment.crop or source.size
+    frames = {}
+    for name, modality in source.modalities.items():
+        dates = (augment.most_dates or 24) if modality.series else 1
+        side = modality.pixels(size)
+        pixels = torch.zeros(2 * dates, len(modality.bands), side, side)
+        frames[name] = Frames(pixels, torch.arange(dates).repeat(2), torch.tensor([dates, dates]))
+    return Batch(frames, size, torch.arange(2), torch.arange(2))
 
 
 def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> Contrast | MilNCE | Combined:
