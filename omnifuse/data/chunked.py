@@ -10,7 +10,7 @@ from torch.utils.data import get_worker_info
 
 from omnifuse.data.chunks import CRC_BYTES, REMEDY, chunk_name, compare, fetch_rows, named, read_rows, verify_chunk
 from omnifuse.data.files import Files, Folder
-from omnifuse.data.sharded import Sharding, read_shard
+from omnifuse.data.sharded import Sharding, read_shard, sum_of_shard
 from omnifuse.errors import InputError
 
 Verify = Literal["first", "always", "never"]
@@ -24,8 +24,7 @@ class ChunkedArray:
         name: Of the array, as a path in the store.
         document: Its metadata.
         verify: When the check sum of an uncompressed file is compared; those of a shard and what comes from a server always are.
-        sums: What stands at the end of the file of each place, so that on disk the file of another place is not taken for it. That of
-            a shard is the sum of its index: two shards whose chunks have the same lengths cannot be told apart by it.
+        sums: Check sum of the values of each place, so that on disk the file of another place is not taken for its own.
     """
 
     def __init__(
@@ -95,11 +94,14 @@ class ChunkedArray:
         """Raise `InputError` where a file on disk is whole but is not the one that was written for this place."""
         if self.sums is None or not isinstance(self.files, Folder):
             return
-        with named(self.files.where(file)):
-            found = int.from_bytes(self.files.tail(file, CRC_BYTES), "little")
+        if self.sharding is not None:
+            found = sum_of_shard(self.files, file, self.sharding)
+        else:
+            with named(self.files.where(file)):
+                found = int.from_bytes(self.files.tail(file, CRC_BYTES), "little")
         if found != self.sums[index]:
             self._seen[index] = 0  # or the next read would trust it
-            raise InputError(f"{self.files.where(file)}: not the file of this place, it ends with {found:08x}. {REMEDY}")
+            raise InputError(f"{self.files.where(file)}: not the file of this place, its values sum to {found:08x}. {REMEDY}")
 
     @property
     def _num_bytes(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from omnifuse import __version__
 from omnifuse.classes import ClassTable
 from omnifuse.config import to_dict
-from omnifuse.data.chunks import CRC_BYTES, chunk_file
+from omnifuse.data.chunks import chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
 from omnifuse.data.manifest import seal, small_files
@@ -125,14 +125,8 @@ def _finish_array(
         if one is not None:
             file = chunk_file(folder, index, 1 + len(shape))
             layout.finish(file, one.crc, one.pieces, shape, dtype, dates)
-            sums[index] = _last_bytes(file)
-    write_small(folder.parent / "crc32c", sums, ("place",), {"long_name": "check sum at the end of the file of the place"})
-
-
-def _last_bytes(file: Path) -> int:
-    with file.open("rb") as stream:
-        stream.seek(-CRC_BYTES, os.SEEK_END)
-        return int.from_bytes(stream.read(CRC_BYTES), "little")
+            sums[index] = layout.place_sum(file, one.pieces)
+    write_small(folder.parent / "crc32c", sums, ("place",), {"long_name": "check sum of the values of the place, as its file has it"})
 
 
 def _write_info(folder: Path, info: Sequence[dict[str, str | int | float]], splits: Mapping[str, Any]) -> None:

@@ -14,8 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Num
 
-from omnifuse.data.chunks import finish_chunk, write_rows
+from omnifuse.data.chunks import CRC_BYTES, finish_chunk, write_rows
+from omnifuse.data.files import Folder
 from omnifuse.data.layout import CRC32C, Document, array_document, raw_codec
+from omnifuse.data.sharded import sum_of_chunks
 from omnifuse.data.shards import finish_shard, inner_chunk, shard_codec, shard_shape, write_pieces
 from omnifuse.errors import ConfigError
 from omnifuse.modalities import Modality
@@ -34,6 +36,9 @@ class Profile(Protocol):
     def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         """Complete the file that `write` left, for an array whose places have this shape; it may have been completed before."""
 
+    def place_sum(self, file: Path, pieces: Sequence[int]) -> int:
+        """Return a number that tells a completed file from that of another place: a check sum over all of its values."""
+
     def document(
         self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int
     ) -> Document:
@@ -49,6 +54,9 @@ class Training:
     def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         os.truncate(file, sum(pieces))
         finish_chunk(file, crc, math.prod(shape) * dtype.itemsize)
+
+    def place_sum(self, file: Path, pieces: Sequence[int]) -> int:
+        return int.from_bytes(Folder(file.parent).tail(file.name, CRC_BYTES), "little")
 
     def document(
         self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int
@@ -66,6 +74,9 @@ class Archive:
     def finish(self, file: Path, crc: int, pieces: Sequence[int], shape: Sequence[int], dtype: np.dtype[Any], dates: int) -> None:
         os.truncate(file, sum(pieces))
         finish_shard(file, pieces, shape, inner_chunk(shape, dtype, dates))
+
+    def place_sum(self, file: Path, pieces: Sequence[int]) -> int:
+        return sum_of_chunks(Folder(file.parent), file.name, np.cumsum(pieces).tolist())
 
     def document(
         self, places: int, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], attributes: Mapping[str, Any], dates: int

@@ -5,7 +5,7 @@ Chunks are decoded into place one by one, in this thread: on series of the shape
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,19 @@ def read_shard(
             sides = [slice(i * n, (i + 1) * n) for i, n in zip(rest, sharding.inner[1:], strict=True)]
             _decode(piece, out[(slice(first[number], first[number] + step), *sides)], sharding, where)
     return out[: shape[0]] if rows is None else out[np.searchsorted(wanted, rows // step) * step + rows % step]
+
+
+def sum_of_shard(files: Files, name: str, sharding: Sharding) -> int:
+    """Return a check sum over all values of a place, from those that stand at the end of each chunk."""
+    where = files.where(name)
+    with named(where):
+        index = _index(np.frombuffer(files.tail(name, _index_bytes(sharding)), np.uint8), sharding, where)
+        return sum_of_chunks(files, name, [stop for _, stop in _spans(index, list(np.ndindex(*sharding.blocks))) if stop])
+
+
+def sum_of_chunks(files: Files, name: str, stops: Sequence[int]) -> int:
+    """Return the CRC-32C of the CRC-32C of each chunk, which are the last bytes before each of `stops`."""
+    return google_crc32c.value(b"".join(files.spans(name, [(stop - CRC_BYTES, stop) for stop in stops])))
 
 
 def _pieces(files: Files, name: str, sharding: Sharding, blocks: list[tuple[int, ...]], most: bool) -> Iterator[Num[np.ndarray, " _n"]]:

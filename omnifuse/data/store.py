@@ -2,7 +2,7 @@
 
     <sensor>/pixels (place, time, band, y, x)   one chunk, hence one file, per place; none where the sensor is missing
     <sensor>/count (place)   <sensor>/time (place, time)   frames of each place and their dates
-    <sensor>/crc32c (place)   check sum at the end of the file of each place: which file belongs to which
+    <sensor>/crc32c (place)   check sum of the values of each place: which file belongs to which
     <sensor>/moments (place, band, 3)   number of pixels, mean and sum of squared deviations: the statistics of any split
     target/labels (place, y, x), or (place, class) for shares of classes   target/count (place)   likewise for labels
     target/pixels (place, class + 1)   pixels of each class and, last, of the ignored label

@@ -2,6 +2,7 @@ import os
 import pickle
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import google_crc32c
@@ -13,6 +14,7 @@ from fake_source import DTYPES, MODALITIES, FakeSource
 
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.manifest import load_json, seal
+from omnifuse.data.memory import InMemory
 from omnifuse.data.place import Place, Series
 from omnifuse.data.store import Store, write_store
 from omnifuse.errors import InputError
@@ -363,3 +365,18 @@ def test_the_chunk_of_another_place_is_not_taken_for_its_own(store):
         for _ in range(2):
             with pytest.raises(InputError, match=rf"{file}: not the file of this place"):
                 opened[index]
+
+
+def test_shards_of_the_same_lengths_are_told_apart_by_what_is_in_them(tmp_path):
+    source = FakeSource(2)
+    places = [replace(source[index], target=np.full((8, 8), index, np.uint8)) for index in range(2)]
+    write_store(InMemory(source, places), tmp_path / "s.zarr", profile="archive")
+    first, second = (tmp_path / "s.zarr" / "target" / "labels" / f"c.{index}.0.0" for index in (0, 1))
+    assert first.stat().st_size == second.stat().st_size
+    assert first.read_bytes()[-20:] == second.read_bytes()[-20:]  # their indices are equal, with their check sums
+    held = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(held)
+    for index in range(2):
+        with pytest.raises(InputError, match="not the file of this place"):
+            Store(tmp_path / "s.zarr")[index]
