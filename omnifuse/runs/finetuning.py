@@ -113,7 +113,7 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         config.train,
         folder,
         evaluate=lambda trained, step: {"miou": score(model, source, held_out, [everything])[everything].scores.miou},
-        fingerprint=fingerprint(source),
+        fingerprint=fingerprint(source, config.split.key),
         resume=resume,
         describe="fine-tuning",
     )

@@ -85,9 +85,17 @@ def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers:
     return InMemory.build(view, workers) if in_memory else view
 
 
-def fingerprint(source: PlaceSource) -> str:
-    """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are."""
-    what = {"size": source.size, "modalities": {k: to_dict(v) for k, v in source.modalities.items()}, "info": source.info}
+def fingerprint(source: PlaceSource, key: str) -> str:
+    """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are in which part.
+
+    Other metadata and statistics do not count: a run takes the statistics of its own places, and a store may be given more splits.
+
+    Args:
+        source: The places.
+        key: Metadata that tells the parts of the run's split apart.
+    """
+    sensors = {name: to_dict(modality) | {"mean": None, "std": None} for name, modality in source.modalities.items()}
+    what = {"size": source.size, "modalities": sensors, "places": [(row["id"], row.get(key)) for row in source.info]}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

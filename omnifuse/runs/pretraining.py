@@ -88,7 +88,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         config.train,
         folder,
         evaluate=lambda trained, step: health_of(contrast_of(objective), source, probed, held_out),
-        fingerprint=fingerprint(source),
+        fingerprint=fingerprint(source, config.split.key),
         resume=resume,
         describe="pretraining",
         flops_per_place=count_flops(objective, sample),

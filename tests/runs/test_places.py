@@ -1,5 +1,7 @@
 """Dropout on a schedule: a function of seed, epoch, place and step alone, however places are spread over processes and workers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from omnifuse.data.loading import PlaceDataset, training_batches
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch
-from omnifuse.runs.places import AugmentConfig, dropout_of, transform_of
+from omnifuse.runs.places import AugmentConfig, dropout_of, fingerprint, transform_of
 
 NAMES = ("s2", "s1_asc")
 MODALITIES = {name: SENSORS[name] for name in NAMES}
@@ -91,3 +93,12 @@ def test_what_cannot_be_dropped_is_refused():
             AugmentConfig(**wrong)
     with pytest.raises(InputError, match=r"modality_rates.*s3"):
         dropout_of(AugmentConfig(modality_rates={"s3": 0.5}), MODALITIES, 10)
+
+
+def test_a_stopped_run_goes_on_though_its_store_was_given_another_split_or_statistics():
+    source, changed, other = Fields(), Fields(), Fields()
+    changed.info = [{**row, "labels": 10} for row in changed.info]
+    changed.modalities = {name: replace(modality, mean=(1.0,) * len(modality.bands)) for name, modality in MODALITIES.items()}
+    assert fingerprint(changed, "fold") == fingerprint(source, "fold")
+    other.info[3]["fold"] = 2
+    assert fingerprint(other, "fold") != fingerprint(source, "fold")
