@@ -20,6 +20,7 @@ from omnifuse.frames import Batch
 from omnifuse.objectives.base import Comparing, Objective
 from omnifuse.randomness import key
 from omnifuse.train.config import TrainConfig
+from omnifuse.train.sharding import average_scalars, is_sharded, unaveraged
 
 
 @dataclass
@@ -58,7 +59,14 @@ def gradients(
     if compares_all(objective, config):
         assert isinstance(objective, Comparing)
         _as_one_batch(model, objective, data, config, accelerator, step, result)
-        return result
+    else:
+        _one_by_one(model, data, config, accelerator, step, result)
+    if is_sharded(model):
+        average_scalars(objective)
+    return result
+
+
+def _one_by_one(model: Any, data: Iterator[Batch], config: TrainConfig, accelerator: Accelerator, step: int, result: Gradients) -> None:
     for micro in range(config.accumulation):
         batch = _next(data, config, step, result).to(accelerator.device)
         with _averaged_at(config.accumulation - 1, micro, accelerator, model):
@@ -67,7 +75,6 @@ def gradients(
             (output.loss / config.accumulation).backward()
         result.losses.append(output.loss.detach())
         result.metrics.append(output.metrics)
-    return result
 
 
 def compares_all(objective: Objective, config: TrainConfig) -> bool:
@@ -87,7 +94,7 @@ def _as_one_batch(
     with torch.no_grad():
         parts = [embed(micro) for micro in range(config.accumulation)]
     parts = [replace(part, vectors={name: x.requires_grad_() for name, x in part.vectors.items()}) for part in parts]
-    with accelerator.no_sync(model):
+    with _unaveraged(accelerator, model):
         output = objective.compare(parts)
         torch.autograd.backward(output.loss)
     result.losses.append(output.loss.detach())
@@ -96,13 +103,18 @@ def _as_one_batch(
         with _averaged_at(config.accumulation - 1, micro, accelerator, model):
             pulled = [(x * part.vectors[name].grad).sum() for name, x in embed(micro).vectors.items()]
             # DDP waits for every parameter, also for those that only the comparison uses, such as a temperature.
-            touched = [0 * parameter.sum() for parameter in objective.parameters() if parameter.requires_grad]
+            waited_for = [] if is_sharded(model) else [p for p in objective.parameters() if p.requires_grad]
+            touched = [0 * parameter.sum() for parameter in waited_for]
             torch.autograd.backward(torch.stack([*pulled, *touched]).sum())
 
 
 def _averaged_at(last: int, micro: int, accelerator: Accelerator, model: Any) -> AbstractContextManager[Any]:
-    """Let DDP average over processes in the last micro-batch only."""
-    return nullcontext() if micro == last else accelerator.no_sync(model)
+    """Average over processes in the last micro-batch only."""
+    return nullcontext() if micro == last else _unaveraged(accelerator, model)
+
+
+def _unaveraged(accelerator: Accelerator, model: Any) -> AbstractContextManager[Any]:
+    return unaveraged(model) if is_sharded(model) else accelerator.no_sync(model)
 
 
 def _seed(config: TrainConfig, accelerator: Accelerator, step: int, micro: int) -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from omnifuse.train.sharding import divided, piece
+
 
 class Ema:
     """Exponential moving average of a model's parameters; buffers are the model's own."""
@@ -20,7 +22,7 @@ class Ema:
     def update(self, step: int) -> None:
         """Move towards the weights after update `step`; the memory grows with the steps so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        torch._foreach_lerp_([piece(x) for x in self.average], [piece(x) for x in self.parameters], 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what `model.state_dict()` would be with the averaged weights in place."""
@@ -31,7 +33,7 @@ class Ema:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Set the average from `tensors`."""
         for (name, _), value in zip(self.model.named_parameters(), self.average, strict=True):
-            value.copy_(tensors[name])
+            value.copy_(divided(tensors[name], value))
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -1,9 +1,10 @@
 """The one training loop: pretraining and fine-tuning differ only in the objective and the batches they hand over."""
 
 import logging
+import os
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from omnifuse.errors import NonFiniteError
 from omnifuse.frames import Batch
 from omnifuse.objectives.base import Objective
 from omnifuse.randomness import key
-from omnifuse.train import checkpoint, ranks
+from omnifuse.train import checkpoint, ranks, sharding
 from omnifuse.train.accumulate import compares_all, gradients
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.ema import Ema
@@ -25,7 +26,7 @@ from omnifuse.train.optimizer import build_optimizer, gradient_norm, set_learnin
 from omnifuse.train.prefetch import on_device
 from omnifuse.train.record import Clock, Record
 from omnifuse.train.schedule import lr_at
-from omnifuse.train.state import TrainState, best_evaluation, starting_point
+from omnifuse.train.state import REPLICATED, SHARDED, TrainState, best_evaluation, starting_point
 
 logger = logging.getLogger(__name__)
 Evaluate = Callable[[Objective, int], dict[str, float]]
@@ -89,9 +90,13 @@ def train(
     """
     with ExitStack() as stack:
         # 1. The processes, and a folder that is ours alone.
+        classes = sharding.asked(os.environ)
         accelerator = ranks.start(config.precision)
+        if accelerator.num_processes == 1:
+            classes = None  # a piece of one is the whole
         config.micro_batch_size(accelerator.num_processes)  # refuses what cannot be divided
         about = {**to_dict(config), "fingerprint": fingerprint, "resolved_precision": accelerator.mixed_precision, **checkpoint.versions()}
+        about["strategy"] = REPLICATED if classes is None else SHARDED
         ranks.check_same(accelerator, about, str(folder))
         ranks.on_rank_zero(accelerator, lambda: stack.enter_context(alone_in(folder)))
         stop = stack.enter_context(StopSignal())
@@ -99,11 +104,10 @@ def train(
         # 2. Weights, optimizer and average: as given, or from the newest whole checkpoint.
         about["world_size"] = accelerator.num_processes
         found, step = ranks.on_rank_zero(accelerator, starting_point, folder, about, resume)
-        objective.to(accelerator.device).train()
         stack.callback(_release, accelerator, objective)
-        model = accelerator.prepare_model(objective)  # DDP gives all ranks the weights of rank 0; the average begins after that
-        optimizer = build_optimizer(objective, config)
-        state = TrainState(folder, config, about, objective, optimizer, Ema(objective, config.ema) if config.ema else None)
+        trained, model = _prepared(accelerator, objective, classes)  # all ranks get the weights of rank 0; the average begins after that
+        optimizer = build_optimizer(trained, config)
+        state = TrainState(folder, config, about, trained, objective, optimizer, Ema(trained, config.ema) if config.ema else None)
         if found:
             state.load(found)
             logger.info("resumed from %s", found)
@@ -114,7 +118,7 @@ def train(
         record = records[0] if records else None
         clock = Clock(flops_per_place)
         data = clock.counted(batches(step)) if step < config.steps else iter(())
-        if not compares_all(objective, config):
+        if not compares_all(trained, config):
             data = on_device(data, accelerator.device)
         stopping = False
 
@@ -122,7 +126,7 @@ def train(
             # 4. Evaluate, with no effect on training. First in the loop: a run killed while evaluating does it when resumed.
             due = step == config.steps or (step > 0 and config.evaluate_steps > 0 and step % config.evaluate_steps == 0)
             if evaluate and due and not any(ranks.from_all_ranks(accelerator, bool(record and record.log.evaluated(step)))):
-                values = _evaluate(evaluate, state, step)
+                values = _evaluate(evaluate, state, step, accelerator.device)
                 ranks.on_rank_zero(accelerator, state.keep_best, step, values)
                 if record:
                     record.write({"step": step, **{f"eval/{name}": value for name, value in values.items()}})
@@ -131,7 +135,7 @@ def train(
 
             # 5. Gradients of one update, of all micro-batches; dropout is a function of the step.
             began = time.perf_counter()
-            added = gradients(model, objective, data, config, accelerator, step)
+            added = gradients(model, trained, data, config, accelerator, step)
             norm = gradient_norm(optimizer, config.clip_norm)
 
             # 6. All ranks decide together, before anything has changed.
@@ -165,25 +169,34 @@ def train(
             if stopping or step == config.steps or (config.save_steps and step % config.save_steps == 0):
                 if record:
                     record.log.sync()
-                ranks.on_rank_zero(accelerator, state.save, step)
+                ranks.on_rank_zero(accelerator, state.save, step, state.whole(accelerator.is_main_process))
 
         # 10. Hand out the weights to use.
-        if state.ema:
-            state.ema.swap()
+        state.hand_out(accelerator.device)
         if stopping:
             logger.warning("stopped by a signal at step %d of %d; the same command goes on from here.", step, config.steps)
         ending = (record.log.last(False), record.log.last(True), best_evaluation(folder)) if record else ({}, {}, {})
         return TrainResult(step, stopping, folder, *ranks.from_all_ranks(accelerator, ending)[0])
 
 
-def _evaluate(evaluate: Evaluate, state: TrainState, step: int) -> dict[str, float]:
+def _prepared(accelerator: Accelerator, objective: Objective, classes: Sequence[str] | None) -> tuple[Objective, Any]:
+    """Return what is trained, and the same in the hands of its strategy: DDP if `classes` is None, else FSDP2 of a copy."""
+    if classes is None:
+        return objective, accelerator.prepare_model(objective.to(accelerator.device).train())
+    trained = sharding.shard(objective.to("cpu").train(), classes, accelerator.device)
+    for each in (trained, objective):  # both are run in the same precision; DDP is for neither
+        accelerator.prepare_model(each, device_placement=False, evaluation_mode=True)
+    return trained, trained
+
+
+def _evaluate(evaluate: Evaluate, state: TrainState, step: int, device: torch.device) -> dict[str, float]:
     """Evaluate the weights that would be handed out; what is drawn is the same every time."""
-    state.objective.eval()
+    state.handed.eval()
     torch.manual_seed(key(state.config.seed, "evaluate"))
-    with state.ema.applied() if state.ema else nullcontext():
-        values = evaluate(state.objective, step)
-    state.objective.train()
-    state.objective.zero_grad()
+    with state.weights_to_use(device):
+        values = evaluate(state.handed, step)
+    state.handed.train()
+    state.handed.zero_grad()
     return {name: float(value) for name, value in values.items()}
 
 

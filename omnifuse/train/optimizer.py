@@ -9,6 +9,7 @@ from torch.optim import AdamW
 
 from omnifuse.errors import CheckpointError
 from omnifuse.train.config import TrainConfig
+from omnifuse.train.sharding import divided, norm_of, piece
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -18,17 +19,18 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     an embedding table is a list of vectors. Shrinking any of these regularises nothing.
     """
     tables = {id(parameter) for module in model.modules() if isinstance(module, nn.Embedding) for parameter in module.parameters()}
-    groups: list[dict[str, Any]] = [
-        {"params": [], "names": [], "weight_decay": weight_decay},
-        {"params": [], "names": [], "weight_decay": 0.0},
-    ]
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {  # torch updates a group at once: what is in pieces is not mixed with what is whole
+        (decays, whole): {"params": [], "names": [], "weight_decay": weight_decay * decays}
+        for decays in (True, False)
+        for whole in (True, False)
+    }
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and name.endswith("weight") and id(parameter) not in tables
-            group = groups[0 if decays else 1]
+            group = groups[decays, piece(parameter) is parameter]
             group["params"].append(parameter)
             group["names"].append(name)
-    return [group for group in groups if group["params"]]
+    return [group for group in groups.values() if group["params"]]
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> AdamW:
@@ -51,16 +53,17 @@ def load_optimizer(optimizer: AdamW, tensors: Mapping[str, Tensor], where: str) 
     """Set the state from `optimizer_tensors`; `where` names the file in errors."""
     names = [name for group in optimizer.param_groups for name in group["names"]]
     index = {name: i for i, name in enumerate(names)}
-    shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, field = key.rpartition("/")
-        if name not in index or (field != "step" and tensor.shape != shapes[index[name]]):
+        if name not in index or (field != "step" and tensor.shape != parameters[index[name]].shape):
             raise CheckpointError(
                 f"{where}: optimizer state `{key}` of shape {tuple(tensor.shape)} fits no parameter. "
                 "Try: resume with the model that wrote it."
             )
-        state.setdefault(index[name], {})[field] = tensor.clone()  # not the memory of a mapped file that may be deleted
+        own = tensor if field == "step" else divided(tensor, parameters[index[name]])
+        state.setdefault(index[name], {})[field] = own.clone()  # not the memory of a mapped file that may be deleted
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -72,5 +75,8 @@ def set_learning_rate(optimizer: AdamW, value: float) -> None:
 
 def gradient_norm(optimizer: AdamW, clip_norm: float) -> Tensor:
     """Return the norm of the gradient and scale the gradient down to `clip_norm` (0: leave it)."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return torch.nn.utils.clip_grad_norm_(parameters, clip_norm or torch.inf)
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = norm_of(gradients)
+    scale = ((clip_norm or torch.inf) / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_([piece(gradient) for gradient in gradients], scale)
+    return norm

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, patch_environment
 from torch import Tensor
 
 from omnifuse.errors import ConfigError, OmnifuseError
@@ -27,27 +27,14 @@ def start(precision: Precision) -> Accelerator:
     Raises:
         ConfigError: where fewer processes were joined than the launcher was asked for: each would train alone.
     """
-    refuse_sharding(os.environ)
     AcceleratorState._reset_state()  # accelerate refuses a second precision in one process, e.g. fine-tuning after pretraining
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     cpu = "LOCAL_RANK" in os.environ and not torch.accelerator.is_available()  # else accelerate leaves torchrun's CPU processes apart
-    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
+    with patch_environment(ACCELERATE_USE_FSDP="false"):  # sharding is ours, see `sharding`
+        accelerator = Accelerator(cpu=cpu, mixed_precision=precision, kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
     refuse_fewer(os.environ, accelerator.num_processes)
     return accelerator
-
-
-def refuse_sharding(environment: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if the launcher was asked to spread weights over processes: checkpoints here are whole tensors.
-
-    Read from the environment, as accelerate silently does without on CPUs.
-    """
-    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        if environment.get(f"ACCELERATE_USE_{name}", "false").lower() in ("1", "true", "yes"):
-            raise ConfigError(
-                f"training: the launcher asks for {name}, which spreads weights over processes; checkpoints here are whole. "
-                "Try: pretrain/accelerate/one_node_8.yaml (DDP), and `checkpoint` of the encoders or `train.accumulation` to save memory."
-            )
 
 
 def refuse_fewer(environment: Mapping[str, str], joined: int) -> None:

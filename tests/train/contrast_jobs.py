@@ -1,8 +1,10 @@
 """A tiny contrast trained by the whole loop, on one or several processes, that leaves which places it saw and when."""
 
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -88,18 +90,36 @@ def run_contrast(
     return train(objective, lambda first: told(disturbed, seen, first, config.accumulation), config, folder)
 
 
-def _rank(folder: Path, config: TrainConfig, dtype: torch.dtype, dropout: float, ring: bool, rank: int, world: int, port: int) -> None:
+def _rank(
+    folder: Path,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    dropout: float,
+    ring: bool,
+    environment: Mapping[str, str],
+    rank: int,
+    world: int,
+    port: int,
+) -> None:
     quiet()
+    os.environ.update(environment)
     join(rank, world, port)
     run_contrast(folder, config, dtype, dropout, ring, rank, world)
     torch.distributed.destroy_process_group()
 
 
 def start_contrast(
-    world: int, folder: Path, config: TrainConfig, dtype: torch.dtype, dropout: float = 0.0, ring: bool = False
+    world: int,
+    folder: Path,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    dropout: float = 0.0,
+    ring: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Any]:
+    """Start the processes; `environment` is what a launcher leaves, such as a strategy."""
     port = free_port()
-    return [start(_rank, folder, config, dtype, dropout, ring, rank, world, port) for rank in range(world)]
+    return [start(_rank, folder, config, dtype, dropout, ring, dict(environment), rank, world, port) for rank in range(world)]
 
 
 def places_by_step(folder: Path) -> dict[int, list[int]]:

@@ -7,10 +7,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -149,9 +150,20 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def rank_job(folder: Path, config: TrainConfig, dropout: float, dtype: torch.dtype, fault: str, rank: int, world: int, port: int) -> None:
+def rank_job(
+    folder: Path,
+    config: TrainConfig,
+    dropout: float,
+    dtype: torch.dtype,
+    fault: str,
+    environment: Mapping[str, str],
+    rank: int,
+    world: int,
+    port: int,
+) -> None:
     """Run as one rank; `fault` happens on the last rank at step 7. What is raised goes to `error_<rank>.txt`."""
     quiet()
+    os.environ.update(environment)
     join(rank, world, port)
     objective = Tiny(dropout, dtype)
     batches = data(config, rank, world, dtype)
@@ -166,10 +178,17 @@ def rank_job(folder: Path, config: TrainConfig, dropout: float, dtype: torch.dty
 
 
 def start_ranks(
-    world: int, folder: Path, config: TrainConfig, dropout: float, dtype: torch.dtype, fault: str = ""
+    world: int,
+    folder: Path,
+    config: TrainConfig,
+    dropout: float,
+    dtype: torch.dtype,
+    fault: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> list[ForkServerProcess]:
+    """Start the processes; `environment` is what a launcher leaves, such as a strategy."""
     port = free_port()
-    return [start(rank_job, folder, config, dropout, dtype, fault, rank, world, port) for rank in range(world)]
+    return [start(rank_job, folder, config, dropout, dtype, fault, dict(environment), rank, world, port) for rank in range(world)]
 
 
 def with_nan(batches: Batches, config: TrainConfig, bad: int) -> Batches:
