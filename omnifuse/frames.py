@@ -109,7 +109,8 @@ class Batch:
         frames: By modality name. Every entry speaks of the same places in the same order.
         size: Side of the ground square in metres, the same for all places of a batch.
         place: Index of each place in its dataset.
-        draw: A random number per place, a function of (seed, epoch, place): seeds whatever an objective draws for it.
+        draw: A random number per place, a function of (seed, epoch, place): seeds whatever an objective draws for it. It stays on
+            the CPU wherever the batch goes, as reading it from a GPU would wait for that.
         target: Labels over exactly the ground square, one map (or one row) per place; None without labels.
     """
 
@@ -163,7 +164,7 @@ class Batch:
             self,
             frames={name: frames.select(places) for name, frames in self.frames.items()},
             place=self.place[index],
-            draw=self.draw[index],
+            draw=self.draw[places],
             target=None if self.target is None else self.target[index],
         )
 
@@ -186,7 +187,6 @@ class Batch:
             self,
             frames={name: frames.to(device) for name, frames in self.frames.items()},
             place=self.place.to(device, non_blocking=True),
-            draw=self.draw.to(device, non_blocking=True),
             target=None if self.target is None else self.target.to(device, non_blocking=True),
         )
 
@@ -195,7 +195,6 @@ class Batch:
             self,
             frames={name: frames.pin_memory() for name, frames in self.frames.items()},
             place=self.place.pin_memory(),
-            draw=self.draw.pin_memory(),
             target=None if self.target is None else self.target.pin_memory(),
         )
 

@@ -55,6 +55,13 @@ def test_a_sensor_that_one_part_does_not_know_is_missing_there():
     assert joined.present.tolist() == [[True, True], [False, True]]
 
 
+def test_counts_and_draws_stay_on_the_cpu():
+    away = batch(a=(2, 0, 3)).to("meta")
+    assert away.place.device.type == away.frames["a"].pixels.device.type == "meta"
+    assert away.frames["a"].count.tolist() == [2, 0, 3] and away.draw.tolist() == [0, 7, 14]
+    assert away.select(torch.tensor([2, 0])).draw.tolist() == [14, 0]
+
+
 def test_drop_and_only_are_counts_of_zero():
     whole = batch(a=(2, 1), b=(1, 0))
     assert whole.drop("a").frames["a"].count.tolist() == [0, 0]

@@ -68,4 +68,4 @@ def _first(items: Iterator[Item]) -> Iterator[Item]:
 
 def _tensors(batch: Batch) -> list[Tensor]:
     parts = [tensor for frames in batch.frames.values() for tensor in (frames.pixels, frames.day)]
-    return [*parts, batch.place, batch.draw, *([] if batch.target is None else [batch.target])]
+    return [*parts, batch.place, *([] if batch.target is None else [batch.target])]
