@@ -11,11 +11,12 @@ from omnifuse.nn.negatives import Marks, Negatives
 
 
 def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-    """Scale vectors (the last axis) to length one.
+    """Scale vectors (the last axis) to length one, in float32 at least: a length in bfloat16 is off by 0.4 %.
 
     Smooth at zero, where `functional.normalize` has a gradient of 1e12: a zero vector stays zero and passes a bounded
     gradient (at most 1e3).
     """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 

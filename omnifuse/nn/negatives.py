@@ -185,7 +185,8 @@ class _LogSums(torch.autograd.Function):
                 added[0][j].addmm_(share.T, a[i])
 
         fixed = (b, columns_sum, columns_grad, *plan.b_marks.rows)
-        (b_grad,) = show(fixed, lambda n: (b.new_zeros(n, b.shape[1]),), work, _added, plan.held, plan.negatives.processes)
+        with torch.autocast(a.device.type, enabled=False):  # as in the forward pass, wherever `backward` is called
+            (b_grad,) = show(fixed, lambda n: (b.new_zeros(n, b.shape[1]),), work, _added, plan.held, plan.negatives.processes)
         ctx.kept = None
         scale_grad = torch.dot(a_grad.flatten(), a.flatten())
         return a_grad.mul_(scale), b_grad.mul_(scale), scale_grad, None

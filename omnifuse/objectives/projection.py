@@ -95,7 +95,8 @@ def chosen_cells(embedded: dict[str, tuple[Tensor, Tensor]], batch: Batch, side:
     for name, (cell, place) in embedded.items():
         present = batch.frames[name].present if name in batch.frames else torch.zeros(batch.num_places, dtype=torch.bool)
         rows = torch.arange(len(cell), device=cell.device)[:, None]
-        vectors["cell/" + name], vectors["place/" + name] = cell[rows, chosen[present.to(chosen.device)]], place
+        here = present.nonzero()[:, 0].to(chosen.device)  # a mask would have to be counted on the device, which waits for it
+        vectors["cell/" + name], vectors["place/" + name] = cell[rows, chosen[here]], place
         marks["present/" + name] = present  # on the CPU: a shape
     marks["place"] = batch.place.long()
     marks["ground"] = marks["place"][:, None] * 2**20 + chosen  # a cell of a place that came twice is the same ground
@@ -112,7 +113,7 @@ def rows_of(seen: Embedded, name: str, kept: Bool[Tensor, " b"]) -> tuple[Float[
 
 def marks_of(seen: Embedded, kept: Bool[Tensor, " b"]) -> tuple[Marks, Marks]:
     """Return the marks of the cells (flat) and of the places in `kept` (on the CPU)."""
-    kept = kept.to(seen.marks["place"].device)
-    place, ground, position = (seen.marks[name][kept] for name in ("place", "ground", "position"))
+    row = kept.nonzero()[:, 0].to(seen.marks["place"].device)  # not the mask, which the device would have to count
+    place, ground, position = (seen.marks[name][row] for name in ("place", "ground", "position"))
     of_cells = Marks.of(ground.flatten(), place.repeat_interleave(ground.shape[1]), position.flatten(0, 1))
     return of_cells, Marks.of(place, place, position.new_zeros(len(place), 2))
