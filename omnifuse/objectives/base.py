@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from omnifuse.frames import Batch
+from omnifuse.frames import Batch, Features
+from omnifuse.models.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,22 @@ class Comparing(Objective):
         """Return the loss of a batch, or only embed it. One method, as autocast and DDP wrap `forward` alone."""
         embedded = self.represent(batch)
         return self.compare([embedded]) if compared else embedded
+
+
+class ComparingFeatures(Comparing):
+    """A comparison of what encoders return, so that another objective can use the same maps, computed once."""
+
+    @abstractmethod
+    def encoders_by_name(self) -> dict[str, Encoder]:
+        """Return the encoders by modality name."""
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> dict[str, Features]:
+        """Return the maps of each sensor, as they are compared in training or in evaluation."""
+
+    @abstractmethod
+    def represent_features(self, features: dict[str, Features], batch: Batch) -> Embedded:
+        """Embed a micro-batch from the maps of its sensors."""
+
+    def represent(self, batch: Batch) -> Embedded:
+        return self.represent_features(self.encode(batch), batch)

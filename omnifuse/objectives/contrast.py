@@ -13,11 +13,12 @@ from omnifuse.config import Config
 from omnifuse.errors import ConfigError
 from omnifuse.frames import Batch, Features
 from omnifuse.losses import info_nce_sums
+from omnifuse.models.encoder import Encoder
 from omnifuse.models.fusion import cells
 from omnifuse.models.model import Encoders, EncodersConfig
 from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.negatives import Negatives
-from omnifuse.objectives.base import Comparing, Embedded, LossOutput
+from omnifuse.objectives.base import ComparingFeatures, Embedded, LossOutput
 from omnifuse.objectives.projection import Projection, Temperature, chosen_cells, encode_turned, marks_of, rows_of
 
 
@@ -66,7 +67,7 @@ class ContrastConfig(Config):
         return Contrast(sensors, self)
 
 
-class Contrast(Comparing):
+class Contrast(ComparingFeatures):
     """Cross-modal InfoNCE (arXiv:1807.03748) over all pairs of sensors; a pair counts the places where both are present.
 
     The loss and its gradient are those of one process with the places of all, however these are divided.
@@ -95,11 +96,14 @@ class Contrast(Comparing):
         """Encode each sensor of each place under a symmetry of its own, and turn the maps back."""
         return encode_turned(self.encoders, batch)
 
-    def represent(self, batch: Batch) -> Embedded:
-        return self.represent_features(self.encode_turned(batch) if self.training else self.encoders(batch), batch)
+    def encoders_by_name(self) -> dict[str, Encoder]:
+        return self.encoders.items()
+
+    def encode(self, batch: Batch) -> dict[str, Features]:
+        features: dict[str, Features] = self.encode_turned(batch) if self.training else self.encoders(batch)
+        return features
 
     def represent_features(self, features: dict[str, Features], batch: Batch) -> Embedded:
-        """Embed a micro-batch from the maps of its sensors, for an objective that needs the maps too."""
         side = cells(batch.size, self.config.cell_gsd)
         return chosen_cells(self.project(features, batch.size), batch, side, self.config.num_cells)
 

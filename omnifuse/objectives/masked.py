@@ -23,7 +23,7 @@ from omnifuse.models.encoder import Encoder, Normalize, crop_context
 from omnifuse.models.fusion import cells, resize
 from omnifuse.models.ltae import encode_day
 from omnifuse.models.model import Encoders, EncodersConfig
-from omnifuse.nn.exchange import Processes, total
+from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.norms import PixelNorm
 from omnifuse.nn.segments import segment_mean
 from omnifuse.objectives.base import Comparing, Embedded, LossOutput
@@ -74,11 +74,13 @@ def hide(batch: Batch, config: MaskedConfig) -> tuple[Batch, Batch]:
     """Split a batch into what stays visible and what is to be predicted: a function of each place's draw alone."""
     draws = [torch_generator(int(number), "hide") for number in batch.draw.tolist()]
     present = batch.present
-    score = torch.stack([torch.rand(len(present), generator=g) for g in draws], 1).where(present, torch.tensor(-1.0))
+    drawn = torch.cat([torch.rand(len(present), 1, generator=g) for g in draws] or [torch.zeros(len(present), 0)], 1)  # no place, no draw
+    score = drawn.where(present, torch.tensor(-1.0))
     stays = (score >= config.sensor_ratio) | (score == score.amax(0))
     visible, hidden = {}, {}
     for index, (name, frames) in enumerate(batch.frames.items()):
-        score = torch.cat([torch.rand(int(count), generator=g) for count, g in zip(frames.count, draws, strict=True)])
+        dates = [torch.rand(int(count), generator=g) for count, g in zip(frames.count, draws, strict=True)]
+        score = torch.cat(dates) if dates else torch.zeros(0)
         place = torch.repeat_interleave(frames.count)
         most = torch.zeros(frames.num_places).scatter_reduce(0, place, score, "amax")
         kept = stays[index][place] & ((score >= config.date_ratio) | (score == most[place]))
@@ -120,7 +122,8 @@ class RandomProjection(nn.Module):
             values = crop_context(values, 1 - 2 * self.modality.context / (values.shape[-1] * self.modality.gsd))
         fine = resize(values, side * self.detail) if len(values) else values.new_zeros(0, values.shape[1], *[side * self.detail] * 2)
         cell = rearrange(fine, "n c (h y) (w x) -> n (h w) (c y x)", y=self.detail, x=self.detail)
-        return unit(torch.cat([cell, cell.new_ones(*cell.shape[:2], 1)], -1) @ self.weight.T)
+        with torch.autocast(cell.device.type, enabled=False):  # the same targets whatever the precision of the encoders
+            return unit(torch.cat([cell, cell.new_ones(*cell.shape[:2], 1)], -1) @ self.weight.T)
 
 
 class MaskedPrediction(nn.Module):
@@ -153,8 +156,8 @@ class MaskedPrediction(nn.Module):
             places.append(seen.place)
         return segment_mean(torch.cat(rows), torch.cat(places), seen.num_places).flatten(2).mT
 
-    def forward(self, features: dict[str, Features], hidden: Batch) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-        """Return, per sensor, the sum of 1 − cosine over hidden dates and drawn cells, and how many there were."""
+    def forward(self, features: dict[str, Features], hidden: Batch) -> tuple[Float[Tensor, " m"], Int[Tensor, " m"]]:
+        """Return, per sensor, the sum of 1 − cosine over hidden dates and drawn cells, and how many there were (on the CPU)."""
         side = cells(hidden.size, self.config.cell_gsd)
         chosen = self.cells(hidden, side)
         context = self.context(features, side)
@@ -163,14 +166,14 @@ class MaskedPrediction(nn.Module):
         for name, head in self.heads.items():
             frames = hidden.frames.get(name) or self._none(name, hidden)
             place = frames.place
-            date = encode_day(frames.day - ORIGIN, DATE_WIDTH, 1000.0, context.dtype)
+            date = encode_day(frames.day - ORIGIN, DATE_WIDTH, 1000.0, self.date.weight.dtype)  # a day in bfloat16 is off by up to four
             asked = context.index_select(0, place) + (self.sensor[name] + self.date(date))[:, None]
-            predicted = unit(head(asked + self.predict(asked)).float())
-            target = self.targets[name](frames, side).float()
+            target = self.targets[name](frames, side)  # in the dtype of the weights, whatever the autocast state
+            predicted = unit(head(asked + self.predict(asked)).to(target.dtype))
             target = target.gather(1, chosen.index_select(0, place)[..., None].expand(-1, -1, target.shape[-1]))
             sums.append((1 - (predicted * target).sum(-1)).sum())
-            counts.append(float(len(place) * chosen.shape[1]))
-        return torch.stack(sums), torch.tensor(counts, device=sums[0].device)
+            counts.append(len(place) * chosen.shape[1])
+        return torch.stack(sums), torch.tensor(counts)
 
     def cells(self, batch: Batch, side: int) -> Int[Tensor, "b most"]:
         """Choose cells of each place, the same for all sensors: a function of the place's draw alone."""
@@ -178,7 +181,8 @@ class MaskedPrediction(nn.Module):
             torch.randperm(side * side, generator=torch_generator(int(number), "masked cells"))[: self.config.num_cells]
             for number in batch.draw.tolist()
         ]
-        return torch.stack(picks).to(batch.place.device)
+        none = torch.zeros(0, min(side * side, self.config.num_cells), dtype=torch.long)
+        return (torch.stack(picks) if picks else none).to(batch.place.device)
 
     def _none(self, name: str, batch: Batch) -> Frames:
         modality = cast(RandomProjection, self.targets[name]).modality
@@ -187,19 +191,18 @@ class MaskedPrediction(nn.Module):
 
 
 def masked_loss(
-    sums: Float[Tensor, "parts m"], counts: Float[Tensor, "parts m"], processes: Processes, names: Sequence[str]
+    sums: Float[Tensor, "parts m"], counts: Int[Tensor, "parts m"], processes: Processes, names: Sequence[str]
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """Return the mean over sensors of the mean over what was hidden of each, over all processes, and the means by sensor.
 
     Zero where nothing was hidden. The loss is this process's part times the number of processes, so that the mean of gradients over
     processes is the gradient of the loss of all.
     """
-    everywhere = total(counts.sum(0), processes)
-    share = sums.sum(0) / everywhere.clamp(min=1)
-    hidden = everywhere > 0
+    everywhere = [sum(held) for held in sizes(counts.sum(0).tolist(), processes, sums.device)]
+    share = sums.sum(0) / sums.new_tensor([max(number, 1) for number in everywhere])
     means = total(share.detach(), processes)
-    metrics = {f"masked/{name}": mean for name, mean, counted in zip(names, means, hidden.tolist(), strict=True) if counted}
-    return processes.world * share.sum() / hidden.sum().clamp(min=1), metrics
+    metrics = {f"masked/{name}": mean for name, mean, number in zip(names, means, everywhere, strict=True) if number}
+    return processes.world * share.sum() / max(sum(number > 0 for number in everywhere), 1), metrics
 
 
 class Masked(Comparing):

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from omnifuse.config import Config
 from omnifuse.errors import ConfigError
-from omnifuse.frames import Batch
+from omnifuse.frames import Batch, Features
+from omnifuse.models.encoder import Encoder
 from omnifuse.models.model import EncodersConfig
 from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.negatives import Marks, Negatives
-from omnifuse.objectives.base import Comparing, Embedded, LossOutput
+from omnifuse.objectives.base import ComparingFeatures, Embedded, LossOutput
 from omnifuse.objectives.contrast import ContrastConfig
 from omnifuse.objectives.projection import marks_of
 
@@ -57,7 +58,7 @@ class MilNCEConfig(Config):
         return MilNCE(sensors, self)
 
 
-class MilNCE(Comparing):
+class MilNCE(ComparingFeatures):
     """Each view of a cell against all views by all sensors; its positives are the other sensors' views of the same cell.
 
     Attributes:
@@ -78,8 +79,14 @@ class MilNCE(Comparing):
         self.contrast.cell_temperature.requires_grad_(False)
         self.contrast.place_temperature.requires_grad_(False)
 
-    def represent(self, batch: Batch) -> Embedded:
-        return self.contrast.represent(batch)
+    def encoders_by_name(self) -> dict[str, Encoder]:
+        return self.contrast.encoders_by_name()
+
+    def encode(self, batch: Batch) -> dict[str, Features]:
+        return self.contrast.encode(batch)
+
+    def represent_features(self, features: dict[str, Features], batch: Batch) -> Embedded:
+        return self.contrast.represent_features(features, batch)
 
     def compare(self, parts: Sequence[Embedded]) -> LossOutput:
         seen, config = Embedded.cat(parts), self.config
@@ -142,10 +149,11 @@ def mil_nce_sum(
         match = torch.einsum("mbkd,obkd->mbko", dense, dense) * scale
         partner = (present[:, None] & present[None] & ~torch.eye(len(views), dtype=torch.bool)[:, :, None]).movedim(1, -1)
         match = match.masked_fill(~partner[:, :, None].to(match.device), -torch.inf)
-        positive = match[several.to(match.device)].logsumexp(-1)  # rows without a positive are left out first: no NaN gradient
+        sensor, row = (index.to(match.device) for index in several.nonzero().T)  # not a mask, which the device would have to count
+        positive = match[sensor, row].logsumexp(-1)  # rows without a positive are left out first: no NaN gradient
         everything = []
         for x, lists, here, chosen in zip(views, candidates, present, several, strict=True):
-            everything.append(torch.stack(lists, -1).view(*x.shape[:2], len(views))[chosen[here].to(x.device)])
+            everything.append(torch.stack(lists, -1).view(*x.shape[:2], len(views))[chosen[here].nonzero()[:, 0].to(x.device)])
         return (torch.cat([torch.cat(everything), positive[..., None]], -1).logsumexp(-1) - positive).sum()
 
 

@@ -14,7 +14,6 @@ from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import split
-from omnifuse.errors import ConfigError
 from omnifuse.evals.embeddings import embed_places
 from omnifuse.evals.probes import probes
 from omnifuse.evals.retrieval import health
@@ -44,8 +43,8 @@ class PretrainConfig(Config):
         split: Which of them are trained on; the held-out ones tell how retrieval goes.
         encoders: One encoder per sensor that takes part; other sensors of the data are not read.
         objective: What is minimized.
-        masked: What is hidden and predicted beside the contrast.
-        masked_weight: Weight of that; 0: nothing is hidden.
+        masked: What is hidden and predicted beside the objective.
+        masked_weight: Weight of that beside the objective; 0: nothing is hidden.
         augment: What happens to a place in training.
         train: Steps, batch size, learning rate.
         probe_places: Training places whose labels, if any, teach the probes at an evaluation; the training never sees them. 0: no probes.
@@ -125,19 +124,12 @@ def build_objective(config: PretrainConfig, source: PlaceSource, places: Int[np.
     modalities = with_statistics(source.modalities, band_statistics(source, places))
     torch.manual_seed(config.train.seed)
     objective = config.objective.build(EncodersConfig(modalities=modalities, encoders=config.encoders))
-    if not config.masked_weight:
-        return objective
-    if not isinstance(objective, Contrast):
-        raise ConfigError(
-            f"pretraining: `masked_weight` is {config.masked_weight}, which goes with `objective.kind` contrast alone, found "
-            f"{config.objective.kind}. Try: a weight of 0."
-        )
-    return Combined(objective, config.masked, config.masked_weight)
+    return Combined(objective, config.masked, config.masked_weight) if config.masked_weight else objective
 
 
 def contrast_of(objective: Contrast | MilNCE | Combined) -> Contrast:
     """Return the part of an objective that is handed on: encoders and projections."""
-    return objective if isinstance(objective, Contrast) else objective.contrast
+    return objective if isinstance(objective, Contrast) else contrast_of(objective.contrast)
 
 
 def health_of(

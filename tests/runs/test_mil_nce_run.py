@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
 from test_runs import places, pretraining  # noqa: F401  (a fixture)
 
 from omnifuse.config import from_dict, read_json
-from omnifuse.errors import ConfigError
 from omnifuse.objectives.contrast import Contrast
 from omnifuse.objectives.mil_nce import MilNCEConfig
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
@@ -20,5 +18,6 @@ def test_a_pretraining_by_mil_nce_hands_on_its_encoders(tmp_path, places):  # no
     kept = next(tmp_path.rglob("pretrained")).parent
     assert from_dict(PretrainConfig, read_json(kept / "config.json"), "config.json").objective == config.objective
     assert isinstance(load(kept / "pretrained").model, Contrast)
-    with pytest.raises(ConfigError, match=r"`masked_weight` is 0\.5, which goes with `objective\.kind` contrast alone, found mil_nce"):
-        pretrain(replace(config, masked_weight=0.5, folder=str(tmp_path / "other")), places)
+    both = pretrain(replace(config, masked_weight=0.5, folder=str(tmp_path / "both")), places)
+    assert both.metrics["loss_masked"] > 0 and both.metrics["loss_cell"] > 0
+    assert isinstance(load(tmp_path / "both" / "pretrained").model, Contrast)
