@@ -17,7 +17,9 @@ from omnifuse.losses import info_nce, info_nce_sums, unit
 from omnifuse.nn.exchange import Processes, sizes, total
 from omnifuse.nn.negatives import Marks, Negatives
 from omnifuse.objectives.base import Comparing, LossOutput
+from omnifuse.objectives.combined import Combined
 from omnifuse.objectives.contrast import ContrastConfig
+from omnifuse.objectives.masked import MaskedConfig
 from omnifuse.objectives.mil_nce import MilNCEConfig
 
 Result = dict[str, Tensor]
@@ -138,10 +140,19 @@ def mistaken(rank: int, world: int, shares: tuple[int, ...], dtype: torch.dtype,
     return averaged(rank, shares, dtype, loss)
 
 
+HIDDEN = MaskedConfig(cell_gsd=40.0, num_cells=4, dim=8, hidden=16, sensor_ratio=0.3)
+BUILD: dict[str, Callable[[dict[str, Any]], Comparing]] = {
+    "contrast": lambda changes: ContrastConfig(**changes).build(sensors()),
+    "mil_nce": lambda changes: MilNCEConfig(**changes).build(sensors()),
+    "masked": lambda changes: HIDDEN.build(sensors()),
+    "contrast and masked": lambda changes: Combined(ContrastConfig(**changes).build(sensors()), HIDDEN, 0.5),
+    "mil_nce and masked": lambda changes: Combined(MilNCEConfig(**changes).build(sensors()), HIDDEN, 0.5),
+}
+
+
 def objective(kind: str, dtype: torch.dtype, **changes: object) -> Comparing:
     torch.manual_seed(0)
-    config = {"contrast": ContrastConfig, "mil_nce": MilNCEConfig}[kind]
-    own = config(**{"dim": 8, "hidden": 16, "num_cells": 5, **changes}).build(sensors()).to(dtype)
+    own = BUILD[kind]({"dim": 8, "hidden": 16, "num_cells": 5, **changes}).to(dtype)
     for module in own.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # what it draws depends on the process
@@ -154,6 +165,8 @@ COUNTS: dict[str, dict[str, tuple[int, ...]]] = {
     "missing on all": {"s2": (1, 1, 2, 1, 1), "s1_asc": (1, 0, 1, 1, 1), "spot": (0, 0, 0, 0, 0)},
     "missing on all but one": {"s2": (1, 1, 1, 1, 1), "s1_asc": (0, 0, 0, 0, 2), "spot": (1, 1, 0, 1, 1)},
     "nothing to pair": {"s2": (1, 1, 1, 0, 0), "s1_asc": (0, 0, 0, 1, 1)},
+    "nothing to hide on some": {"s2": (1, 1, 1, 6, 5), "s1_asc": (0, 0, 0, 4, 6), "spot": (0, 0, 0, 1, 0)},
+    "series": {"s2": (5, 4, 6, 0, 5), "s1_asc": (4, 0, 5, 6, 4), "spot": (1, 1, 0, 1, 1)},
 }
 
 

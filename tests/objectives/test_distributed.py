@@ -107,6 +107,9 @@ def test_whole_models_with_missing_sensors_on_two_processes(tmp_path: Path) -> N
         ("contrast", "nothing to pair", (2, 3), {}),
         ("mil_nce", "ragged", (2, 3), {"tile": 4, "cell_weight": 0.5}),
         ("mil_nce", "nothing to pair", (2, 3), {"ring": True}),
+        ("masked", "nothing to hide on some", (3, 2), {}),
+        ("contrast and masked", "series", (4, 1), {}),
+        ("mil_nce and masked", "missing on some", (3, 2), {}),
     ]
     check_models(tmp_path, 2, cases, torch.float64)
 
@@ -118,4 +121,6 @@ def test_whole_models_at_length(tmp_path: Path, shares: tuple[int, ...], dtype: 
     changes = [{}, {"ring": True, "tile": 4}, {"radius": 50.0, "duplicate_cosine": 0.9, "tile": 4}]
     cases = [("contrast", case, shares, change) for case in ("ragged", "missing on some", "missing on all but one") for change in changes]
     cases += [("mil_nce", case, shares, change) for case in ("ragged", "missing on all") for change in changes[:2]]
+    for case in ("series", "missing on some", "missing on all", "missing on all but one", "nothing to hide on some"):
+        cases += [(kind, case, shares, {}) for kind in ("masked", "contrast and masked", "mil_nce and masked")]
     check_models(tmp_path, len(shares), cases, dtype)
