@@ -61,13 +61,17 @@ def test_what_the_fsdp2_file_asks_for_is_what_is_read(monkeypatch):
     arguments = launch_command_parser().parse_args(["--config_file", str(FOLDER / "fsdp2.yaml"), "run.py"])
     arguments, *_ = _validate_launch_command(arguments)
     environment = prepare_multi_gpu_env(arguments)
-    assert asked(environment) == tuple(file.fsdp_config["fsdp_transformer_layer_cls_to_wrap"].split(",")) == ("UTAE", "ViT", "Block")
+    assert (
+        asked(environment)
+        == tuple(file.fsdp_config["fsdp_transformer_layer_cls_to_wrap"].split(","))
+        == ("UTAE", "ViT", "Block", "EvaBlock")
+    )
 
 
 def test_the_job_of_several_machines_asks_for_the_same(tmp_path):
     text = (FOLDER / "slurm.sbatch").read_text(encoding="utf-8")
     script = text[text.index("case") : text.index("esac") + 4] + "\nexec env"
-    for strategy, found in (("fsdp2", ("UTAE", "ViT", "Block")), ("ddp", None)):
+    for strategy, found in (("fsdp2", ("UTAE", "ViT", "Block", "EvaBlock")), ("ddp", None)):
         done = subprocess.run(
             ["bash", "-c", script], env={"STRATEGY": strategy, "PATH": os.environ["PATH"]}, capture_output=True, text=True
         )

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from contrast_jobs import run_contrast, settings, start_contrast
+from sharding_jobs import OBJECTIVES, start_objective
 from test_elastic import close
 from train_jobs import Tiny, curve, data, ending, finish, run, small, start_ranks, with_signal
 
 from omnifuse.train import checkpoint
+from omnifuse.train.config import TrainConfig
 from omnifuse.train.log import Row
 
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_TRANSFORMER_CLS_TO_WRAP": "UTAE"}
+BLOCKS = {**FSDP2, "FSDP_TRANSFORMER_CLS_TO_WRAP": "UTAE,ViT,Block,EvaBlock"}
 ROOT_ONLY = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 
 
@@ -39,6 +42,8 @@ def test_a_contrast_in_pieces_is_that_of_one_process(tmp_path: Path) -> None:
     config = settings(2, batch_size=4, ema=0.9)
     assert finish(*start_contrast(2, tmp_path / "two", config, torch.float64, environment=FSDP2)) == [0, 0]
     close(tmp_path / "two", tmp_path / "one", 1e-10)
+    newest = checkpoint.newest(tmp_path / "two" / "checkpoints")[0]
+    assert newest and checkpoint.verify(newest)["about"]["strategy"] == "sharded"
     weights, expected = (checkpoint.trained_weights(tmp_path / name / "checkpoints") for name in ("two", "one"))
     for name, value in expected.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-8, atol=1e-10)
@@ -101,3 +106,16 @@ def test_a_class_that_the_model_has_not_is_an_error_that_lists_those_it_has(tmp_
     assert finish(*start_ranks(2, tmp_path, small(), 0.0, torch.float32, environment=environment)) == [0, 0]
     error = (tmp_path / "error_1.txt").read_text(encoding="utf-8")
     assert error.startswith("ConfigError") and "Blok" in error and "LayerNorm, Linear, Tiny" in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_is_the_same_in_pieces(tmp_path: Path, name: str, precision: str) -> None:
+    """Encoders and the blocks of a ViT are gathered one at a time."""
+    if name == "compiled contrast" and precision == "bf16":
+        pytest.skip("compilation takes a minute")
+    config = TrainConfig(steps=4, batch_size=8, accumulation=2, learning_rate=1e-3, ema=0.9, precision=precision, log_steps=1)
+    for kind, environment in (("ddp", {}), ("fsdp2", BLOCKS)):
+        assert finish(*start_objective(name, 2, tmp_path / kind, config, environment), seconds=300) == [0, 0]
+    same_curve(curve(tmp_path / "fsdp2"), curve(tmp_path / "ddp"), 1e-4)
