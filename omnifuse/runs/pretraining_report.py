@@ -1,17 +1,25 @@
 """What a pretraining shows of itself: its curves, how retrieval stands against chance, and in words what looks wrong."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from omnifuse.evals.figures import Curve, Panel, draw_curves, sensor_label
+from omnifuse.evals.figures import Panel, draw_curves, sensor_label
 from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, write_report
+from omnifuse.runs.log_curves import curve, keys_of, pair_label, percent
 from omnifuse.train.log import Row, read_log
 
-NAMES = {"tflops_per_second": "TFLOP/s", "mfu": "share of the peak (MFU)"}
+COSTS = {
+    "places_per_second": "places per second",
+    "frames_per_second": "frames per second",
+    "cells_per_second": "cells per second",
+    "data_share": "share of the time waiting for data",
+    "memory_gb": "memory, GB",
+    "tflops_per_second": "TFLOP/s",
+    "mfu": "share of the peak (MFU)",
+}
 
 
 def report(folder: Path, subtitle: str, configuration: dict[str, Any], seed: int) -> Path:
@@ -25,13 +33,13 @@ def report(folder: Path, subtitle: str, configuration: dict[str, Any], seed: int
         loss_section(log),
         health_section(log, last),
         *probe_section(log, last),
-        cost_section(log, last),
+        cost_section(log),
     ]
     content = Report(
         title="Pretraining",
         subtitle=subtitle,
         seed=seed,
-        key_figures=key_figures(last),
+        key_figures=key_figures(log, last),
         sections=tuple(sections),
         results={"warnings": notes, "last": last, "log": log},
         configuration=configuration,
@@ -92,7 +100,7 @@ def warnings(log: Sequence[Row], configuration: dict[str, Any]) -> list[str]:
     return found
 
 
-def key_figures(last: Row) -> tuple[KeyFigure, ...]:
+def key_figures(log: Sequence[Row], last: Row) -> tuple[KeyFigure, ...]:
     """Return the numbers that are read first."""
     figures = []
     pairs = [name for name in last if name.startswith("eval/retrieval_top1/")]
@@ -100,7 +108,7 @@ def key_figures(last: Row) -> tuple[KeyFigure, ...]:
         best = max(pairs, key=lambda name: last[name])
         pair = best.removeprefix("eval/retrieval_top1/")
         chance = 1 / last[f"eval/candidates/{pair}"]
-        figures.append(KeyFigure("retrieval top-1, best pair", percent(last[best]), f"{names_of(pair)}; chance {percent(chance)}"))
+        figures.append(KeyFigure("retrieval top-1, best pair", percent(last[best]), f"{pair_label(pair)}; chance {percent(chance)}"))
     ranks = [(last[name], name.removeprefix("eval/rank/")) for name in last if name.startswith("eval/rank/")]
     if ranks:
         low, name = min(ranks)
@@ -109,9 +117,10 @@ def key_figures(last: Row) -> tuple[KeyFigure, ...]:
     if probes:
         high, name = max(probes)
         figures.append(KeyFigure("linear probe, best sensor", percent(high), f"{sensor_label((name,))}, accuracy of ground cells"))
-    if "frames_per_second" in last:
+    speed = medians(log)
+    if "frames_per_second" in speed:
         figures.append(
-            KeyFigure("frames per second", f"{last['frames_per_second']:.0f}", f"waiting for data {percent(last['data_share'])}")
+            KeyFigure("frames per second, median", f"{speed['frames_per_second']:.0f}", f"waiting for data {percent(speed['data_share'])}")
         )
     return tuple(figures)
 
@@ -152,7 +161,8 @@ def retrieval_section(log: Sequence[Row], last: Row) -> list[Section]:
 def loss_section(log: Sequence[Row]) -> Section:
     """Return the losses by pair and sensor, the temperature and the gradient norm."""
     keys = keys_of(log, "loss_cell/") or keys_of(log, "loss_place/")
-    curves = [curve(log, key, names_of(key.split("/")[1])) for key in keys] or [curve(log, "loss", "loss")]
+    whole = next(iter(keys_of(log, "loss_contrast")), "loss")  # beside masked modelling `loss` is of both
+    curves = [curve(log, key, pair_label(key)) for key in keys] or [curve(log, whole, "all sensors")]
     panels = [Panel("Contrast", "nats, lower is better", tuple(curves))]
     hidden = [curve(log, key, sensor_label((key.split("/")[1],))) for key in keys_of(log, "masked/")]
     if hidden:
@@ -163,9 +173,12 @@ def loss_section(log: Sequence[Row]) -> Section:
         updates.insert(0, Panel("Temperature", "learned", tuple(temperatures)))
     return Section(
         "Loss",
-        ("The contrast by pair of sensors; what is hidden and predicted, if anything.",),
         (
-            Picture("loss", draw_curves(panels), "What is minimized. Faint: single steps; on top: their running median."),
+            "The contrast by pair of sensors; what is hidden and predicted, if anything. Without learning the contrast of cells stays "
+            "near the logarithm of the cells that are compared.",
+        ),
+        (
+            Picture("loss", draw_curves(panels), "What is minimized. Of a long run: single rows faint, on top their running median."),
             Picture("updates", draw_curves(updates), "What the updates look like."),
         ),
     )
@@ -216,35 +229,23 @@ def probe_section(log: Sequence[Row], last: Row) -> list[Section]:
     ]
 
 
-def cost_section(log: Sequence[Row], last: Row) -> Section:
+def medians(log: Sequence[Row]) -> Row:
+    """Return the medians over the rows of what a run costs."""
+    return {key: float(np.median(values)) for key in COSTS if (values := [row[key] for row in log if key in row])}
+
+
+def cost_section(log: Sequence[Row]) -> Section:
     """Return speed, waiting and memory."""
-    wanted = ("places_per_second", "frames_per_second", "cells_per_second", "data_share", "memory_gb", "tflops_per_second", "mfu")
-    medians = {key: float(np.median([row[key] for row in log if key in row])) for key in wanted if any(key in row for row in log)}
-    rows = tuple((NAMES.get(key, key.replace("_", " ")), f"{value:.3g}", f"{last[key]:.3g}") for key, value in medians.items())
+    most = {key: max(row[key] for row in log if key in row) for key in medians(log)}
+    rows = tuple((COSTS[key], plain(value), plain(most[key])) for key, value in medians(log).items())
     speed = Panel("Speed", "frames per second", (curve(log, "frames_per_second", "frames"),))
     wait = Panel("Waiting for data", "% of the time", (curve(log, "data_share", "share"),), percent=True)
     return Section(
         "What it costs",
         ("Cells are 10 m × 10 m of the ground. Memory is the most that was held: on the GPU, or of the process.",),
         (Picture("speed", draw_curves([speed, wait]), "Speed over training."),) if speed.curves[0].step.size else (),
-        (Table(("what", "median", "last"), rows),),
+        (Table(("what", "median", "most"), rows),),
     )
-
-
-def keys_of(log: Sequence[Row], prefix: str) -> list[str]:
-    """Return the names in a log that begin with a prefix, in order of appearance."""
-    return list(dict.fromkeys(key for row in log for key in row if key.startswith(prefix)))
-
-
-def curve(log: Sequence[Row], key: str, name: str) -> Curve:
-    """Return one value of a log over its steps."""
-    rows = [(row["step"], row[key]) for row in log if key in row and math.isfinite(row[key])]
-    return Curve(name, np.array([step for step, _ in rows]), np.array([value for _, value in rows], dtype=float))
-
-
-def names_of(pair: str) -> str:
-    """Return the legend of a pair such as `s2-spot`."""
-    return " – ".join(sensor_label((name,)) for name in pair.split("-"))
 
 
 def direction(pair: str) -> str:
@@ -252,5 +253,6 @@ def direction(pair: str) -> str:
     return " → ".join(sensor_label((name,)) for name in pair.split(">"))
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def plain(value: float) -> str:
+    """Write a number with three digits or all its whole ones, never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

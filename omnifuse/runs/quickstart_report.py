@@ -11,10 +11,11 @@ import torch
 from omnifuse.config import to_dict
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
-from omnifuse.evals.figures import Bar, Curve, Panel, draw_bars, draw_confusion, draw_curves, draw_place, pretraining_panels, sensor_label
+from omnifuse.evals.figures import Bar, Panel, draw_bars, draw_confusion, draw_curves, draw_place, pretraining_panels, sensor_label
 from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, write_report
 from omnifuse.evals.subsets import SubsetResult
 from omnifuse.runs.finetuning import FinetuneConfig, Finetuned
+from omnifuse.runs.log_curves import curve, keys_of, pair_label, percent
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.train.log import read_log
 
@@ -135,8 +136,8 @@ def learning_section(facts: Facts, trained: int, held_out: int) -> Section:
     """Return the curves of all runs."""
     log = read_log(Path(facts.pretraining.folder) / "log.jsonl")
     logs = {name: read_log(Path(run.folder) / "log.jsonl") for name, run in facts.runs.items()}
-    losses = [curve(log, key, pair(key)) for key in keys_of(log, "loss_cell/")]
-    found = [curve(log, key, pair(key)) for key in keys_of(log, "eval/retrieval_top1/")]
+    losses = [curve(log, key, pair_label(key)) for key in keys_of(log, "loss_cell/")]
+    found = [curve(log, key, pair_label(key)) for key in keys_of(log, "eval/retrieval_top1/")]
     contrast, _ = pretraining_panels(losses, [], facts.pretraining.train.batch_size * facts.pretraining.objective.num_cells)
     _, retrieval = pretraining_panels([], found, held_out)
     tuning = Panel(
@@ -207,26 +208,6 @@ def telling_places(source: PlaceSource, places: np.ndarray, most: int = 2) -> li
             chosen.append(index)
             regions.append(region)
     return chosen[:most]
-
-
-def keys_of(log: list[dict[str, Any]], prefix: str) -> list[str]:
-    """Return the names in a log that begin with a prefix, in order of appearance."""
-    return list(dict.fromkeys(key for row in log for key in row if key.startswith(prefix)))
-
-
-def curve(log: list[dict[str, Any]], key: str, name: str) -> Curve:
-    """Return one value of a log over its steps."""
-    rows = [(row["step"], row[key]) for row in log if key in row]
-    return Curve(name, np.array([step for step, _ in rows]), np.array([value for _, value in rows], dtype=float))
-
-
-def pair(key: str) -> str:
-    """Return the legend of a pair of sensors from a name such as `loss_cell/s2-spot`."""
-    return " – ".join(sensor_label((name,)) for name in key.rsplit("/", 1)[1].split("-"))
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def points(share: float) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omnifuse.runs.pretraining_report import report, warnings
+from omnifuse.runs.pretraining_report import loss_section, report, warnings
+from omnifuse.train.log import read_log
 
 CONFIGURATION = {"objective": {"dim": 128, "minimum_temperature": 0.02}}
 
@@ -68,6 +69,23 @@ def test_a_log_without_evaluations_or_labels_makes_a_page(tmp_path):
     (tmp_path / "log.jsonl").write_text("\n".join(json.dumps(row) for row in log), encoding="utf-8")
     page = report(tmp_path, "nothing much", {}, 0).read_text(encoding="utf-8")
     assert "Nothing looks wrong" in page and "Does one sensor find" not in page
+
+
+def test_costs_are_medians_in_plain_numbers(tmp_path):
+    log = [row | {"cells_per_second": 7330.4, "memory_gb": 1.5} for row in rows() if "loss" in row]
+    log[-1]["frames_per_second"] = 1.0  # a pause at the end is not the speed of the run
+    (tmp_path / "log.jsonl").write_text("\n".join(json.dumps(row) for row in log), encoding="utf-8")
+    page = report(tmp_path, "places", CONFIGURATION, 0).read_text(encoding="utf-8")
+    for text in ("7,330", "memory, GB", "1.50", "frames per second, median", ">90<"):
+        assert text in page, text
+
+
+def test_masked_modelling_beside_mil_nce_shows_both_losses(tmp_path):
+    log = [{"step": n, "loss": 3.0, "loss_contrast": 2.0, "loss_cell": 2.0, "masked/s2": 0.5, "grad_norm": 1.0} for n in (1, 2)]
+    (tmp_path / "log.jsonl").write_text("\n".join(json.dumps(row) for row in log), encoding="utf-8")
+    section = loss_section(read_log(tmp_path / "log.jsonl"))
+    assert len(section.pictures[0].figure.axes) == 2
+    assert section.pictures[0].figure.axes[0].lines[0].get_ydata().tolist() == [2.0, 2.0]
 
 
 def test_the_page_has_every_picture_and_warning(tmp_path):
