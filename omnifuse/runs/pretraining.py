@@ -91,17 +91,23 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
         resume=resume,
         describe="pretraining",
         flops_per_place=count_flops(objective, sample),
+        report=lambda: write_report(config, source, len(places)),
     )
     refuse_stopped(result)
     keep_config(folder, config)
     if this_process()[0] == 0:
         facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "steps": result.step, "seed": config.train.seed}
         save_pretrained(folder / "pretrained", contrast_of(objective), facts)
-        from omnifuse.runs.pretraining_report import report  # matplotlib takes a second
-
-        subtitle = f"{len(places)} places of {source.size:g} m, {', '.join(source.modalities)}; {result.step} updates"
-        report(folder, subtitle, to_dict(config), config.train.seed)
     return result
+
+
+def write_report(config: PretrainConfig, source: PlaceSource, trained: int) -> list[Path]:
+    """Write the page of a finished run of `trained` places, and return its pictures."""
+    from omnifuse.runs.pretraining_report import report  # matplotlib takes a second
+
+    subtitle = f"{trained} places of {source.size:g} m, {', '.join(source.modalities)}; {config.train.steps} updates"
+    page = report(Path(config.folder), subtitle, to_dict(config), config.train.seed)
+    return sorted(page.parent.glob("*.png"))
 
 
 def typical_batch(source: PlaceSource, augment: AugmentConfig) -> Batch:

@@ -24,7 +24,7 @@ from omnifuse.train.ema import Ema
 from omnifuse.train.guard import StopSignal, alone_in
 from omnifuse.train.optimizer import build_optimizer, gradient_norm, set_learning_rate
 from omnifuse.train.prefetch import on_device
-from omnifuse.train.record import Clock, Record
+from omnifuse.train.record import Clock, Record, WriteReport
 from omnifuse.train.schedule import lr_at
 from omnifuse.train.state import REPLICATED, SHARDED, TrainState, best_evaluation, starting_point
 
@@ -64,6 +64,7 @@ def train(
     resume: bool = True,
     describe: str = "training",
     flops_per_place: float = 0.0,
+    report: WriteReport | None = None,
 ) -> TrainResult:
     """Train `objective` in place for `config.steps` updates, or as many as are missing in `folder`.
 
@@ -82,6 +83,7 @@ def train(
         resume: Go on from the newest checkpoint. False refuses a folder that has one.
         describe: Shown beside the progress.
         flops_per_place: Operations of training on one place, for the log, see `record.count_flops`; 0 if not known.
+        report: Called on rank 0 after the last update, when the log is complete; the pictures it returns go to the tracker.
 
     Raises:
         ConfigError: for a configuration that cannot be honoured or is not the one the run began with.
@@ -173,6 +175,8 @@ def train(
 
         # 10. Hand out the weights to use.
         state.hand_out(accelerator.device)
+        if report and not stopping:
+            ranks.on_rank_zero(accelerator, Record.finish, record, report)
         if stopping:
             logger.warning("stopped by a signal at step %d of %d; the same command goes on from here.", step, config.steps)
         ending = (record.log.last(False), record.log.last(True), best_evaluation(folder)) if record else ({}, {}, {})

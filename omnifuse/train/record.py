@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from omnifuse.train.console import Display
 from omnifuse.train.log import RunLog
 from omnifuse.train.ranks import this_process
 from omnifuse.train.tracker import Tracker
+
+WriteReport = Callable[[], Sequence[Path]]  # writes a run's page and returns its pictures
 
 CELL = 10.0  # metres
 # Dense bf16 on tensor cores, operations per second, from the vendor's data sheets; the first part found in the device's name counts.
@@ -71,6 +73,12 @@ class Record:
         self.display.show(row)
         if self.tracker:
             self.tracker.write(row)
+
+    def finish(self, report: WriteReport) -> None:
+        """Have the run's report written, from the rows that are in the log by now, and show its pictures to the tracker."""
+        pictures = report()
+        if self.tracker:
+            self.tracker.show(pictures)
 
 
 class Clock:

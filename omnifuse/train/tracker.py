@@ -4,6 +4,7 @@ import logging
 import netrc
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -77,6 +78,17 @@ class Tracker:
         except Exception as error:
             logger.warning("wandb failed at step %s (%s); rows go to the local log only.", row["step"], first_line(error))
             self.run = None
+
+    def show(self, pictures: Sequence[Path]) -> None:
+        """Send pictures, by the names of their files."""
+        if self.run is None or not pictures:
+            return
+        try:
+            import wandb
+
+            self.run.log({f"report/{path.stem}": wandb.Image(str(path)) for path in pictures})
+        except Exception as error:
+            logger.warning("wandb did not take the report's pictures (%s); they lie in the run folder.", first_line(error))
 
     def close(self) -> None:
         """Finish within seconds, whatever the network does."""

@@ -15,12 +15,20 @@ from omnifuse.train.log import read_log
 from omnifuse.train.tracker import Tracker, has_key, usable_folder
 
 
+def picture(path: Path) -> Path:
+    """Draw what a report might show."""
+    from matplotlib.figure import Figure
+
+    Figure().savefig(path)
+    return path
+
+
 def wandb_job(folder: Path, variables: dict[str, str]) -> None:
     quiet()
     os.environ.update(HOME=str(folder), **variables)
     logging.basicConfig(filename=folder / "messages.txt")
     began = time.monotonic()
-    run(folder / "run", small(tracker="wandb"))
+    run(folder / "run", small(tracker="wandb"), report=lambda: [picture(folder / "run" / "loss.png")])
     (folder / "seconds.txt").write_text(str(time.monotonic() - began), encoding="utf-8")
 
 
@@ -28,6 +36,32 @@ def test_offline_rows_wait_in_the_run_folder(tmp_path: Path) -> None:
     assert finish(start(wandb_job, tmp_path, {"WANDB_MODE": "offline"})) == [0]
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert len(read_log(tmp_path / "run" / "log.jsonl")) == 24
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/files/media/images/report/loss_*.png"))
+
+
+def test_the_tracker_gets_the_rows_of_the_log_and_the_pictures_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Run:
+        def log(self, row: dict[str, Any], step: int | None = None) -> None:
+            told.append(row if step is None else {**row, "step": step})
+
+        def finish(self) -> None:
+            told.append({"finished": True})
+
+    fake = types.ModuleType("wandb")
+    monkeypatch.setattr(fake, "Settings", dict, raising=False)
+    monkeypatch.setattr(fake, "Image", lambda path: path, raising=False)
+    monkeypatch.setattr(fake, "init", lambda **options: Run(), raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+
+    def report() -> list[Path]:
+        assert len(read_log(tmp_path / "log.jsonl")) == 24  # all rows are there by now
+        return [tmp_path / "retrieval.png"]
+
+    run(tmp_path, small(tracker="wandb"), report=report)
+    assert told[:-2] == read_log(tmp_path / "log.jsonl")
+    assert told[-2:] == [{"report/retrieval": str(tmp_path / "retrieval.png")}, {"finished": True}]
 
 
 @pytest.mark.slow
