@@ -99,7 +99,7 @@ def chosen_cells(embedded: dict[str, tuple[Tensor, Tensor]], batch: Batch, side:
         vectors["cell/" + name], vectors["place/" + name] = cell[rows, chosen[here]], place
         marks["present/" + name] = present  # on the CPU: a shape
     marks["place"] = batch.place.long()
-    marks["ground"] = marks["place"][:, None] * 2**20 + chosen  # a cell of a place that came twice is the same ground
+    marks["ground"] = marks["place"][:, None] * 2**32 + chosen  # a cell of a place that came twice is the same ground
     marks["position"] = torch.stack([chosen // side, chosen % side], -1).float() * (batch.size / side)
     return Embedded(vectors, marks)
 

@@ -14,7 +14,7 @@ from omnifuse.models.model import EncodersConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.nn.negatives import Marks, Negatives
 from omnifuse.objectives.contrast import Contrast, ContrastConfig
-from omnifuse.objectives.projection import Temperature, sampled_cells, symmetries
+from omnifuse.objectives.projection import Temperature, chosen_cells, sampled_cells, symmetries
 
 
 def contrast(**changes: float) -> Contrast:
@@ -107,6 +107,13 @@ def test_a_planted_signal_is_found_and_a_shuffled_one_is_not(order, found):
     with torch.no_grad():  # under new noise, against the true pattern
         metrics = objective.eval()(planted(99, torch.arange(8))).metrics
     assert (metrics["loss_cell/s2-s1_asc"] < 0.85 * math.log(48)) == found
+
+
+def test_cells_of_two_places_are_never_the_same_ground_however_many():
+    batch, side = places(s2=(1, 1), s1_asc=(1, 1)), 1030  # more than 2**20 cells in a place
+    embedded = {"s2": (torch.zeros(2, side * side, 1), torch.zeros(2, 1))}
+    ground = chosen_cells(embedded, batch, side, side * side).marks["ground"]
+    assert ground[0].max() < ground[1].min()
 
 
 def test_the_temperature_is_learned_but_capped():
