@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from contrast_jobs import run_contrast, settings, start_contrast
+from safetensors.torch import load_file
 from sharding_jobs import OBJECTIVES, start_objective
 from test_elastic import close
 from train_jobs import Tiny, curve, data, ending, finish, run, small, start_ranks, with_signal
@@ -62,6 +63,11 @@ def test_a_run_in_pieces_goes_on_whole_and_a_whole_one_in_pieces(tmp_path: Path)
     stopping = with_signal(data(config, dtype=torch.float64), config, 3)
     assert run(second, config, objective=Tiny(0.0, torch.float64), batches=stopping).stopped
     assert finish(*start_ranks(2, second, config, 0.0, torch.float64, "", ROOT_ONLY)) == [0, 0]
+
+    averaged = checkpoint.read_tensors(checkpoint.newest(second / "checkpoints")[0], "ema")
+    for rank in (0, 1):
+        handed = load_file(second / f"handed_{rank}.safetensors")
+        assert list(handed) == list(averaged) and all(torch.equal(handed[name], value) for name, value in averaged.items())
 
     for folder in (first, second):
         same_tensors(folder, tmp_path / "whole", 1e-10)

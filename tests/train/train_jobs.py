@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from omnifuse.errors import OmnifuseError
@@ -161,16 +162,20 @@ def rank_job(
     world: int,
     port: int,
 ) -> None:
-    """Run as one rank; `fault` happens on the last rank at step 7. What is raised goes to `error_<rank>.txt`."""
+    """Run as one rank; `fault` happens on the last rank at step 7. Leaves `error_<rank>.txt`, or the weights in `handed_<rank>`."""
     quiet()
     os.environ.update(environment)
     join(rank, world, port)
     objective = Tiny(dropout, dtype)
+    if rank:  # the weights of rank 0 count
+        torch.nn.init.ones_(objective.query.data).mul_(5)
+        torch.nn.init.ones_(objective.hidden.weight.data)
     batches = data(config, rank, world, dtype)
     if fault and rank == world - 1:
         batches = with_nan(batches, config, 7) if fault == "nan" else with_signal(batches, config, 7)
     try:
         result = run(folder, config, objective=objective, batches=batches)
+        save_file(objective.state_dict(), folder / f"handed_{rank}.safetensors")
         (folder / f"result_{rank}.txt").write_text(f"{result.step} {result.stopped}", encoding="utf-8")
     except OmnifuseError as error:
         (folder / f"error_{rank}.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
