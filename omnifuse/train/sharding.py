@@ -98,7 +98,17 @@ def unaveraged(model: FSDPModule) -> Iterator[None]:
 
 
 def average_scalars(model: nn.Module) -> None:
-    """Average over processes the gradients of what is not in pieces. Once per update."""
+    """Average over processes the gradients of what is not in pieces. Once per update.
+
+    Raises:
+        ConfigError: where a parameter has no gradient: torch did not see the loss in what `forward` returned.
+    """
+    without = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    if without:
+        raise ConfigError(
+            f"training: FSDP2 of torch {torch.__version__} brought no gradient to {len(without)} parameters ({', '.join(without[:3])}). "
+            "Try: torch 2.15, which this is tested with, or pretrain/accelerate/one_node_8.yaml (DDP)."
+        )
     gradients = [p.grad for p in model.parameters() if p.grad is not None and not isinstance(p, DTensor)]
     if gradients:
         mean = torch.stack(gradients) / dist.get_world_size()
