@@ -13,6 +13,8 @@ from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 
 from omnifuse.errors import ConfigError, StoppedError
+from omnifuse.modalities import MODALITIES
+from omnifuse.models.vit import ViTConfig
 from omnifuse.train.sharding import asked
 
 FOLDER = Path(__file__).parents[2] / "pretrain" / "accelerate"
@@ -81,3 +83,10 @@ def test_the_job_of_several_machines_asks_for_the_same(tmp_path):
 
 def test_no_strategy_is_no_sharding():
     assert asked({}) is None and asked({"ACCELERATE_USE_FSDP": "false"}) is None
+
+
+def test_the_blocks_of_both_families_of_vit_are_among_the_classes():
+    classes = load_config_from_file(str(FOLDER / "fsdp2.yaml")).fsdp_config["fsdp_transformer_layer_cls_to_wrap"].split(",")
+    for name in ("vit_small_patch16_rope_224", "vit_small_patch16_224"):
+        encoder = ViTConfig(name=name, dim=16, depth=1, heads=2).build(MODALITIES["spot"])
+        assert {"ViT", type(encoder.vit.blocks[0]).__name__} <= set(classes)
