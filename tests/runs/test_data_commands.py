@@ -136,6 +136,7 @@ def test_the_kind_is_told_from_the_layout(tmp_path):
         "treesatai-ts": ("aerial/", "sentinel-ts/"),
         "ombria": ("OmbriaS1/",),
         "worldcereal-patches": ("site/OUTPUT_POLY-110_10m/",),
+        "worldcereal-pixels": ("region_long.parquet", "croptype_legend.csv"),
         "rasters": (),
     }
     for kind, names in layouts.items():
