@@ -27,6 +27,11 @@ class Series:
     day: Int[np.ndarray, " t"]
 
 
+def is_date(day: int) -> bool:
+    """Whether a day is a date: days of 1970 number images whose dates are not published (no satellite of ours flew then)."""
+    return not 0 <= day < 365
+
+
 @dataclass(frozen=True)
 class Place:
     """Everything known of one square of ground.

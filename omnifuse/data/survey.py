@@ -8,6 +8,7 @@ import numpy as np
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.facts import PlaceFacts
+from omnifuse.data.place import is_date
 from omnifuse.data.statistics import Moments, Statistics
 from omnifuse.modalities import Modality
 
@@ -23,7 +24,7 @@ class SensorSurvey:
         fewest: Images of the place with the fewest, among those that have any.
         median: Median images per place, among those that have any.
         most: Images of the place with the most.
-        first: First date (ISO); empty where there is none.
+        first: First date (ISO); empty where none is published.
         last: Last date.
         per_year: Images by year.
         repeated: Places where two images bear one date: two passes of a day, or an image stored twice.
@@ -107,7 +108,7 @@ def _sensor(facts: Sequence[PlaceFacts], name: str) -> SensorSurvey:
     if not days:
         return SensorSurvey(0, len(facts), 0, 0, 0.0, 0, "", "", {}, 0, mean, std)
     counts = np.array([len(day) for day in days])
-    dates = np.concatenate(days).astype("datetime64[D]")
+    dates = np.array([day for day in np.concatenate(days).tolist() if is_date(day)], "datetime64[D]")
     years, images = np.unique(dates.astype("datetime64[Y]").astype(str), return_counts=True)
     return SensorSurvey(
         places=len(days),
@@ -116,8 +117,8 @@ def _sensor(facts: Sequence[PlaceFacts], name: str) -> SensorSurvey:
         fewest=int(counts.min()),
         median=float(np.median(counts)),
         most=int(counts.max()),
-        first=str(dates.min()),
-        last=str(dates.max()),
+        first=str(dates.min()) if len(dates) else "",
+        last=str(dates.max()) if len(dates) else "",
         per_year=dict(zip(years.tolist(), images.tolist(), strict=True)),
         repeated=sum(len(np.unique(day)) < len(day) for day in days),
         mean=mean,

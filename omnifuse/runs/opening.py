@@ -32,7 +32,7 @@ _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("treesatai-ts", ("aerial", "sentinel")),
     ("treesatai-ts", ("sentinel-ts",)),
     ("ombria", ("OmbriaS1",)),
-    ("worldcereal-patches", ("*/OUTPUT_POLY-110_10m",)),
+    ("worldcereal-patches", ("*/OUTPUT_POLY-110_10m*.nc",)),
     ("worldcereal-pixels", ("*_long.parquet", "croptype_legend.csv")),
 )
 _TABLES = {".csv", ".parquet", ".geoparquet"}

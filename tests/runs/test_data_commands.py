@@ -135,7 +135,7 @@ def test_the_kind_is_told_from_the_layout(tmp_path):
         "flair-hub": ("data/D006-2020_AERIAL_RGBI/",),
         "treesatai-ts": ("aerial/", "sentinel-ts/"),
         "ombria": ("OmbriaS1/",),
-        "worldcereal-patches": ("site/OUTPUT_POLY-110_10m/",),
+        "worldcereal-patches": ("site/", "site/OUTPUT_POLY-110_10m_site_1.nc"),
         "worldcereal-pixels": ("region_long.parquet", "croptype_legend.csv"),
         "rasters": (),
     }

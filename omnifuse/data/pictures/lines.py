@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.pictures.look import EMPTY, MUTED, SERIES, bare, color_of, fit, place_axes, write
-from omnifuse.data.pictures.parts import HEADER, INSIDE, MARGIN, PAUSE, Part, head, is_date
-from omnifuse.data.place import Place, Series
+from omnifuse.data.pictures.parts import HEADER, INSIDE, MARGIN, PAUSE, Part, head
+from omnifuse.data.place import Place, Series, is_date
 from omnifuse.modalities import Modality
 
 ROW = 0.27  # inches of a sensor on the time axis

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from omnifuse.data.pictures.look import MUTED, text_width, write
+from omnifuse.data.place import is_date
 from omnifuse.modalities import Modality
 
 WIDTH, MARGIN, GAP = 12.0, 0.3, 0.1
@@ -36,11 +37,6 @@ def side_by_side(left: Part, right: Part) -> Part:
         right.draw(figure, top)
 
     return Part(max(left.height, right.height), draw)
-
-
-def is_date(day: int) -> bool:
-    """Whether a day is a date: days of 1970 number images whose dates are not published (no satellite of ours flew then)."""
-    return not 0 <= day < 365
 
 
 def date_text(day: int) -> str:

@@ -14,8 +14,8 @@ from omnifuse.modalities import Modality
 VISIBLE = (380.0, 780.0)  # nanometers
 OPTICAL = 3000.0  # nanometers; reflected sunlight is below
 CLEAR = 0.3  # quantile over time; the median is a cloud where more than half the dates are cloudy
-DARK = 0.1  # quantile over time: what is black in the darkest season
 DARK = 0.1  # quantile over time; a season may be darker than the ground ever varies within one date
+FEW = 5  # dates; a quantile over time of fewer of them is one date or another, not the clear ground
 HEADROOM = 0.8  # of the range, above
 VOID = "#b9c1c9"  # neither learned nor scored
 
@@ -23,13 +23,13 @@ VOID = "#b9c1c9"  # neither learned nor scored
 def stretch_limits(pixels: Num[np.ndarray, "t c h w"], modality: Modality) -> Float[np.ndarray, "k 2"]:
     """Return the values shown as black and white for each picture band, common to all frames.
 
-    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs are the limits of low quantiles over
-    time, with headroom because a season is brighter: clouds saturate and the ground does not turn black.
+    The darkest and brightest 2 % are cut. Clouds hide the ground from optical series, so theirs, where they have some length, are the
+    limits of low quantiles over time, with headroom because a season is brighter: clouds saturate and the ground does not turn black.
     Bands of visible light share their limits, which keeps the hue true.
     """
     chosen = pixels[:, list(modality.rgb)].astype(np.float32)
     wavelengths = [modality.wavelengths[band] for band in modality.rgb]
-    clouds = len(chosen) > 1 and all(0 < wavelength < OPTICAL for wavelength in wavelengths)
+    clouds = len(chosen) >= FEW and all(0 < wavelength < OPTICAL for wavelength in wavelengths)
     visible = all(VISIBLE[0] <= wavelength <= VISIBLE[1] for wavelength in wavelengths)
 
     def percentile(images: Float[np.ndarray, "t k h w"], percent: float) -> Float[np.ndarray, " _b"]:

@@ -26,7 +26,7 @@ from omnifuse.data.pictures.look import (
     place_axes,
     write,
 )
-from omnifuse.data.pictures.parts import CAPTION, GAP, HEADER, INSIDE, MARGIN, PAUSE, WIDTH, Part, date_text, head, is_date, side_by_side
+from omnifuse.data.pictures.parts import CAPTION, GAP, HEADER, INSIDE, MARGIN, PAUSE, WIDTH, Part, date_text, head, side_by_side
 from omnifuse.data.pictures.pixels import (
     ERROR_KEY,
     accuracy_note,
@@ -39,7 +39,7 @@ from omnifuse.data.pictures.pixels import (
     to_picture,
     with_something_to_see,
 )
-from omnifuse.data.place import Place, Series
+from omnifuse.data.place import Place, Series, is_date
 from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 

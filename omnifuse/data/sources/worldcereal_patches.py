@@ -78,7 +78,7 @@ class WorldCerealPatches:
             for row in range(0, SIDE, tile):
                 for column in range(0, SIDE, tile):
                     name = site if tile == SIDE else f"{site}-{row // tile}-{column // tile}"
-                    corner = {"epsg": epsg, "left": left + column * 10.0, "top": top - row * 10.0}
+                    corner: dict[str, str | int | float] = {"crs": f"EPSG:{epsg}", "left": left + column * 10.0, "top": top - row * 10.0}
                     self.info.append({"id": name, "site": site, "fold": number, "row": row, "column": column, **corner})
         self._codes = sorted(codes - {0})
         self.classes = ClassTable(_names(self.folder / "croptype_legend.csv", self._codes), _COLORS[: len(self._codes)], IGNORE)
