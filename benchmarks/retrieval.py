@@ -141,14 +141,15 @@ def main() -> None:
     parser.add_argument("dataset", choices=("worldcereal_pixels", "ombria"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=0, help="updates; 0: those of the recipe")
+    parser.add_argument("--steps", type=int, default=0, help="updates, a fifteenth of them warm-up where they are more; 0: those of the recipe")
     parser.add_argument("--out", type=Path, default=Path("runs/retrieval"))
     parser.add_argument("--quick", action="store_true", help="prove the way with a few updates")
     flags = parser.parse_args()
     config = read_recipe(ROOT / f"pretrain/recipes/{flags.dataset}.py", PretrainConfig)
     config = replace(config, data=replace(config.data, path=str(flags.folder)))  # type: ignore[call-arg]
     steps = flags.steps or (4 if flags.quick else config.train.steps)
-    config = replace(config, train=replace(config.train, steps=steps, warmup_steps=min(config.train.warmup_steps, steps)))
+    warmup = steps // 15 if steps > config.train.steps else min(config.train.warmup_steps, steps)
+    config = replace(config, train=replace(config.train, steps=steps, warmup_steps=warmup))
     flags.out.mkdir(parents=True, exist_ok=True)
     source = opened(config.data, tuple(config.encoders), in_memory=True, workers=0)
     rows = []
