@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("dataset", choices=("worldcereal_pixels", "ombria"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=0, help="updates, a fifteenth of them warm-up where they are more; 0: those of the recipe")
+    parser.add_argument("--steps", type=int, default=0, help="updates, where more a fifteenth of them warm-up; 0: as the recipe")
     parser.add_argument("--out", type=Path, default=Path("runs/retrieval"))
     parser.add_argument("--quick", action="store_true", help="prove the way with a few updates")
     flags = parser.parse_args()
