@@ -16,7 +16,7 @@ split lists (`<split>_filenames.lst`, or `<split>.csv`). What is read, and by wh
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,8 +40,6 @@ THRESHOLD = 0.07  # a genus is present above this share of the ground
 _SIDE = 6  # pixels of 10 m
 _MARGIN = 2  # pixels of 0.2 m by which the aerial image exceeds the place
 _COVERED = 50.0  # percent: a pixel more probably snow or cloud than not
-_SERIES = {"s1_asc": ("sen-1-asc", 2), "s1_desc": ("sen-1-des", 2), "s2": ("sen-2", 10)}  # key in the file, bands there
-_DATE_FIELD = {"sen-1-asc": 4, "sen-1-des": 4, "sen-2": 2}  # of a product name, counted from 0
 _NO_LISTING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # GDAL else lists the folder, of 50,000 files, for every image
 _MONO_S2 = ("B2", "B3", "B4", "B8", "B5", "B6", "B7", "B8A", "B11", "B12", "B1", "B9")
 _COLORS = (
@@ -75,6 +73,27 @@ AERIAL = Modality(
     series=False,
     rgb=(0, 1, 2),
 )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """How a series lies in a file: its key, its bands, and the field of a product name (from 0) that starts with the date.
+
+    Attributes:
+        radar: Linear backscatter, to become dB; else digital numbers under clouds, with masks of these.
+    """
+
+    key: str
+    bands: int
+    date_field: int
+    radar: bool
+
+
+_SERIES = {
+    "s1_asc": _Stored("sen-1-asc", 2, 4, radar=True),
+    "s1_desc": _Stored("sen-1-des", 2, 4, radar=True),
+    "s2": _Stored("sen-2", 10, 2, radar=False),
+}
 
 
 class TreeSatAI:
@@ -131,17 +150,15 @@ class TreeSatAI:
             series.update(_read_series(files.series[0], self.max_cover))
         for name, modality in self.modalities.items():
             if name in _MONO:
-                file = self.folder / _MONO[name] / self.mono / f"{tile}.tif"
+                folder, read = _MONO[name]
+                file = self.folder / folder / self.mono / f"{tile}.tif"
                 if file.is_file():
-                    series[name] = _read_mono(file, name, modality.pixels(SIZE))
+                    series[name] = read(file, modality.pixels(SIZE))
         return Place(series, SIZE, self._shares.get(tile), dict(info))
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the files: names, lists, headers, dates, and radar with mixed polarizations."""
         return treesatai_problems.problems(self.folder, self._tiles, self._shares)
-
-
-_MONO = {"s1_mono": "s1", "s2_mono": "s2"}  # folder of the first release
 
 
 def _mono_modalities(mono: Literal["none", "60m", "200m"]) -> dict[str, Modality]:
@@ -191,15 +208,21 @@ def _read_aerial(file: Path) -> UInt8[np.ndarray, "4 300 300"]:
     return np.stack([red, green, blue, nir])[:, inner, inner]
 
 
-def _read_mono(file: Path, name: str, side: int) -> Series:
-    """Return an undated image; without frames where a band has no data at all."""
-    day = np.zeros(1, np.int32)
-    if name == "s1_mono":  # VV, VH and their ratio; in dB already
-        pixels = _read_raster(file, (3, side, side), "float32")[None, :2]
-        return _with_difference(without_gaps(pixels, ~np.isfinite(pixels) | (pixels == -9999), day, np.mean))
+def _read_mono_radar(file: Path, side: int) -> Series:
+    """Return an undated image of VV, VH and their ratio, in dB already; without frames where a band has no data at all."""
+    pixels = _read_raster(file, (3, side, side), "float32")[None, :2]
+    missing = ~np.isfinite(pixels) | (pixels == -9999)
+    return _with_difference(without_gaps(pixels, missing, np.zeros(1, np.int32), np.mean))
+
+
+def _read_mono_optical(file: Path, side: int) -> Series:
+    """Return an undated image of twelve bands, of which two are not in the series; without frames where a band has no data at all."""
     stored = _read_raster(file, (12, side, side), None).astype(np.float32)
     pixels = stored[None, [_MONO_S2.index(band) for band in MODALITIES["s2"].bands]]
-    return without_gaps(pixels, ~(pixels > 0), day, np.mean)
+    return without_gaps(pixels, ~(pixels > 0), np.zeros(1, np.int32), np.mean)
+
+
+_MONO = {"s1_mono": ("s1", _read_mono_radar), "s2_mono": ("s2", _read_mono_optical)}  # folder of the first release, and its reader
 
 
 def _read_raster(file: Path, shape: tuple[int, int, int], dtype: str | None) -> Num[np.ndarray, "c h w"]:
@@ -223,7 +246,7 @@ def _read_series(file: Path, max_cover: float) -> dict[str, Series]:
 
     try:
         with h5py.File(file, "r") as content:
-            series = {name: _read_sensor(content, file, name, *_SERIES[name], max_cover) for name in _SERIES}
+            series = {name: _read_sensor(content, file, stored, max_cover) for name, stored in _SERIES.items()}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:  # what damage makes h5py raise
         if isinstance(error, InputError):
             raise
@@ -231,19 +254,20 @@ def _read_series(file: Path, max_cover: float) -> dict[str, Series]:
     return series
 
 
-def _read_sensor(content: Any, file: Path, name: str, key: str, bands: int, max_cover: float) -> Series:
-    pixels = _dataset(content, file, f"{key}-data", (bands, _SIDE, _SIDE))
+def _read_sensor(content: Any, file: Path, stored: _Stored, max_cover: float) -> Series:
+    key = stored.key
+    pixels = _dataset(content, file, f"{key}-data", (stored.bands, _SIDE, _SIDE))
     products = _dataset(content, file, f"{key}-products", ())
     if len(products) != len(pixels):
         raise InputError(f"{file}: {len(pixels)} images in {key}-data but {len(products)} names in {key}-products. Try: download it again.")
-    day = product_days([*products], _DATE_FIELD[key], f"{file}: {key}-products")
+    day = product_days([*products], stored.date_field, f"{file}: {key}-products")
     if f"{key}-masks" in content:
         masks = _dataset(content, file, f"{key}-masks", (None, _SIDE, _SIDE))
         if len(masks) != len(pixels) or masks.shape[1] not in (2, 10):
             raise InputError(f"{file}: {key}-masks is {masks.shape}, expected ({len(pixels)}, 2 or 10, 6, 6). Try: download it again.")
         cover = (masks[:, :2] > _COVERED).any(1).mean((1, 2))  # snow, cloud; what follows these two means nothing
         pixels, day = pixels[cover <= max_cover], day[cover <= max_cover]
-    elif max_cover < 1 and name == "s2":
+    elif max_cover < 1 and not stored.radar:
         raise InputError(f"{file}: no {key}-masks, so snow and clouds are not known. Try: max_cover=1.")
     order = np.argsort(day, kind="stable")
     pixels, day = pixels[order].astype(np.float32), day[order]
@@ -251,7 +275,7 @@ def _read_sensor(content: Any, file: Path, name: str, key: str, bands: int, max_
         if (pixels < 0).mean() > 0.5 if pixels.size else False:
             raise InputError(f"{file}: {key}-data is mostly negative, expected linear values. Try: the published file, not one in dB.")
         seen = without_gaps(pixels, ~(pixels > 0) | np.isinf(pixels), day, np.mean)
-    if bands != 2:
+    if not stored.radar:
         return seen
     return _with_difference(Series(10 * np.log10(np.maximum(seen.pixels, 1e-6)), seen.day))
 
