@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from pydantic import JsonValue
 
+from omnifuse.classes import ClassTable
 from omnifuse.errors import CheckpointError, ConfigError, InputError
 from omnifuse.inference.card import card
 from omnifuse.inference.folder import (
@@ -124,7 +125,7 @@ def save_model(folder: Path, model: FusionModel, facts: dict[str, JsonValue]) ->
         facts: Provenance and metrics; `title`, `description`, `limits` and `license` have places of their own in the card.
     """
     config = replace(model.config, sensors=without_paths(model.config.sensors))
-    text = card(folder.name, config.sensors.modalities, config.classes, facts)
+    text = card(folder.name, config.sensors.modalities, config.labels if isinstance(config.labels, ClassTable) else None, facts)
     write_folder(folder, model, SegmentationArchitecture(model=config), facts, text)
 
 

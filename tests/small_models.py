@@ -32,7 +32,7 @@ def fusion_model(seed: int = 0, classes: ClassTable = CLASSES) -> FusionModel:
         sensors=SENSORS,
         fusion=CrossAttentionConfig(gsds=(20.0, 10.0), dims=(16, 8), heads=2, depth=1),
         head=SegmentationConfig(dims=(8,)),
-        classes=classes,
+        labels=classes,
     )
     return FusionModel(config).eval()
 

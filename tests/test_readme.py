@@ -59,7 +59,7 @@ def home(tmp_path_factory) -> Path:
     write_store(landscape, folder / "landscape.zarr")
     sensors = EncodersConfig(modalities=landscape.modalities, encoders=small_encoders())
     torch.manual_seed(0)
-    model = FusionModel(ModelConfig(sensors=sensors, fusion=small_fusion(), head=small_head(), classes=landscape.classes))
+    model = FusionModel(ModelConfig(sensors=sensors, fusion=small_fusion(), head=small_head(), labels=landscape.classes))
     zoo.save_model(folder / "model", model, {})
     zoo.save_pretrained(folder / "pretrain" / "pretrained", small_contrast().build(sensors), {})
     return home

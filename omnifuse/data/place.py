@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Num
 
-from omnifuse.classes import ClassTable
+from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch, Frames
 from omnifuse.modalities import Modality, check_names
@@ -39,7 +39,7 @@ class Place:
     Attributes:
         series: By modality name.
         size: Side of the square in metres.
-        target: Class ids over the square; None without labels.
+        target: Labels: class ids over the square (h, w), a value per class (k,), quantities over it (q, h, w) or of it (q,); None without.
         info: Metadata as plain JSON types: `id` always; where known `fold`, `region`, `tile`, `longitude` and `latitude` (WGS 84,
             centre of the square), and `crs` with `left` and `top` (upper left corner in it, metres; north is up).
     """
@@ -151,6 +151,21 @@ class Recorded(Protocol):
 def how_split(source: PlaceSource) -> dict[str, Any]:
     """Return how the named splits of a source were made; nothing where it does not say."""
     return source.how_split if isinstance(source, Recorded) else {}
+
+
+@runtime_checkable
+class Quantified(Protocol):
+    """A source whose labels may be quantities in place of classes."""
+
+    @property
+    def quantities(self) -> Quantities | None:
+        """What the labels measure; None where they are classes."""
+
+
+def labels_of(source: PlaceSource) -> Labels | None:
+    """Return what the labels of a source speak of; None where there are none."""
+    measured = source.quantities if isinstance(source, Quantified) else None
+    return source.classes if measured is None else measured
 
 
 def read_sensors(source: PlaceSource, index: int, sensors: Sequence[str]) -> Place:

@@ -80,7 +80,8 @@ class Predictor:
         self.config = config
         found: SegmentationArchitecture | ContrastArchitecture = config.architecture
         self.modalities: dict[str, Modality] = found.sensors.modalities
-        self.classes: ClassTable | None = found.model.classes if isinstance(found, SegmentationArchitecture) else None
+        labels = found.model.labels if isinstance(found, SegmentationArchitecture) else None
+        self.classes: ClassTable | None = labels if isinstance(labels, ClassTable) else None
         self._origins = origins(found.sensors)
 
     def predict(

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from omnifuse.config import Config
 from omnifuse.data.loading import evaluation_batches
-from omnifuse.data.place import PlaceSource
+from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import label_fraction, split
 from omnifuse.errors import ConfigError
@@ -77,7 +77,8 @@ class Finetuned:
 
 def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> FusionModel:
     """Return the model a run starts from; with `init`, encoders and band statistics are those of the pretraining."""
-    if source.classes is None:
+    labels = labels_of(source)
+    if labels is None:
         raise ConfigError(f"data: {config.data.kind!r} has no labels to fine-tune on. Try: another source.")
     pretrained = load_pretrained(Path(config.init)) if config.init else None
     if pretrained is None:
@@ -86,7 +87,7 @@ def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndar
         modalities = {name: pretrained.modality(name, source.modalities[name]) for name in config.encoders}
     sensors = EncodersConfig(modalities=modalities, encoders=config.encoders)
     torch.manual_seed(config.train.seed)
-    model = FusionModel(ModelConfig(sensors=sensors, fusion=config.fusion, head=config.head, classes=source.classes))
+    model = FusionModel(ModelConfig(sensors=sensors, fusion=config.fusion, head=config.head, labels=labels))
     if pretrained is not None:
         pretrained.load_into(model.encoders)
     return model

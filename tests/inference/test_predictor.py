@@ -61,7 +61,7 @@ def test_the_label_that_counts_for_nothing_is_never_predicted(predictor, tmp_pat
     prediction = load(tmp_path / "void").predict(arrays())
     assert (prediction.probability[0] == 0).all()
     assert set(np.unique(prediction.labels)) <= {1, 2}
-    model.config = type(model.config)(**{**vars(model.config), "classes": ClassTable(names=CLASSES.names, colors=CLASSES.colors)})
+    model.config = type(model.config)(**{**vars(model.config), "labels": ClassTable(names=CLASSES.names, colors=CLASSES.colors)})
     save_model(tmp_path / "all", model, {})
     assert (load(tmp_path / "all").predict(arrays()).labels == 0).all()
 

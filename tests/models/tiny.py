@@ -40,7 +40,7 @@ def model_config() -> ModelConfig:
         sensors=sensors(),
         fusion=CrossAttentionConfig(gsds=(40.0, 20.0, 10.0), dims=(16, 8, 8), heads=2, depth=1),
         head=SegmentationConfig(dims=(8, 8), gsd=10.0),
-        classes=CLASSES,
+        labels=CLASSES,
     )
 
 
