@@ -34,6 +34,7 @@ _LAYOUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ombria", ("OmbriaS1",)),
     ("worldcereal-patches", ("*/OUTPUT_POLY-110_10m*.nc",)),
     ("worldcereal-pixels", ("*_long.parquet", "croptype_legend.csv")),
+    ("algae-blooms", ("npy/s1_s2_era5_srtm.npy", "npy/target.npy")),
 )
 _TABLES = {".csv", ".parquet", ".geoparquet"}
 

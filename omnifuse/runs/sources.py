@@ -9,6 +9,7 @@ from pydantic import Field
 from omnifuse.config import Config
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.place import PlaceSource
+from omnifuse.data.sources.algae_blooms import AlgaeBlooms
 from omnifuse.data.sources.flair import Flair
 from omnifuse.data.sources.flair_hub import FlairHub
 from omnifuse.data.sources.ombria import Ombria
@@ -91,6 +92,23 @@ class WorldCerealPixelsData(Config):
 
     def open(self) -> PlaceSource:
         return WorldCerealPixels(Path(self.path), self.min_points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlgaeBloomsData(Config):
+    """Points of lakes with a year of monthly Sentinel-1 and 2, weather and terrain; labels are the severity of algal blooms.
+
+    Attributes:
+        path: Folder that holds `npy`.
+        dated: Whether images carry the month they are of; else they are numbered, and no season is seen.
+    """
+
+    kind: Literal["algae_blooms"] = "algae_blooms"
+    path: str
+    dated: bool = True
+
+    def open(self) -> PlaceSource:
+        return AlgaeBlooms(Path(self.path), self.dated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +242,7 @@ DataConfig = Annotated[
     | OmbriaData
     | WorldCerealPatchesData
     | WorldCerealPixelsData
+    | AlgaeBloomsData
     | PastisData
     | FlairData
     | FlairHubData

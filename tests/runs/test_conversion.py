@@ -15,7 +15,7 @@ from omnifuse.runs.sources import DataConfig, StoreData, kinds
 
 KINDS = (
     *("pastis", "pastis-r", "pastis-hd", "flair1", "flair2", "flair-hub", "treesatai-ts"),
-    *("rasters", "store", "ombria", "worldcereal-patches", "worldcereal-pixels"),
+    *("rasters", "store", "ombria", "worldcereal-patches", "worldcereal-pixels", "algae-blooms"),
 )
 
 
