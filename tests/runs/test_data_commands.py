@@ -137,7 +137,7 @@ def test_the_kind_is_told_from_the_layout(tmp_path):
         "ombria": ("OmbriaS1/",),
         "worldcereal-patches": ("site/", "site/OUTPUT_POLY-110_10m_site_1.nc"),
         "worldcereal-pixels": ("region_long.parquet", "croptype_legend.csv"),
-        "algae-blooms": ("npy/s1_s2_era5_srtm.npy", "npy/target.npy"),
+        "algae-blooms": ("npy/", "npy/s1_s2_era5_srtm.npy", "npy/target.npy"),
         "rasters": (),
     }
     for kind, names in layouts.items():
