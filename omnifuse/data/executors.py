@@ -1,4 +1,4 @@
-"""Who does the units of a conversion: this process, a few of this machine, or a Dask cluster. All have the method `submit`."""
+"""Who does the units of a long work: this process, a few of this machine, or a Dask cluster. All have the method `submit`."""
 
 import multiprocessing
 import os
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol, runtime_checkable
 
-from omnifuse.data.place import PlaceSource
 from omnifuse.errors import ConfigError, InputError, StoppedError
 
 _PATIENCE = 60  # seconds without a result after which one asks whether anybody is at work
@@ -61,8 +60,8 @@ def unordered(executor: Executor, tasks: Sequence[tuple[Any, ...]], ahead: int) 
 
 
 @contextmanager
-def process_pool(source: PlaceSource, workers: int) -> Iterator[Executor]:
-    """Give processes of this machine, to which the source is sent once.
+def process_pool(source: Any, workers: int) -> Iterator[Executor]:
+    """Give processes of this machine, to which the first argument of all tasks is sent once: a source, or another job.
 
     They are forked from a clean process, not from this one, whose threads and locks (progress bar, Zarr, OpenMP) a fork would break;
     and they end with this one, so that none of them writes when the next run does.
@@ -139,7 +138,7 @@ class _Dask:
             raise StoppedError("scheduler: no worker is left. Try: start some, and the same command again; it goes on.")
 
 
-def _same(source: PlaceSource) -> PlaceSource:
+def _same(source: Any) -> Any:
     return source
 
 
