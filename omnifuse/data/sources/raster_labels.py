@@ -36,7 +36,7 @@ class Legend(Config):
 
     @property
     def table(self) -> ClassTable:
-        return ClassTable(self.names, self.colors or _hues(len(self.names)), self.ignore)
+        return ClassTable(self.names, self.colors or hues(len(self.names)), self.ignore)
 
 
 def read_legend(file: Path, first: str) -> Legend:
@@ -136,7 +136,7 @@ def _categories(file: Path) -> tuple[str, ...]:
     )
 
 
-def _hues(num: int) -> tuple[str, ...]:
+def hues(num: int) -> tuple[str, ...]:
     """Return evenly spread hues, neighbours of alternating brightness."""
     colors = [colorsys.hsv_to_rgb(number / max(num, 1), 0.65, 0.9 if number % 2 else 0.65) for number in range(num)]
     return tuple("#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in color)) for color in colors)
