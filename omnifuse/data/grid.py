@@ -47,7 +47,7 @@ def read_square(
     start = aligned(header, square, side)
     if start is not None:
         values = read_window(header, index, *start, side, side)
-        return values, _missing(values, nodata)
+        return values, missing_pixels(values, nodata)
     if not covers(header, square, side):
         raise InputError(
             f"{header.path}: covers {header.extent()}, not the whole place: {square.left:.2f}…{square.left + square.size:.2f}, "
@@ -57,8 +57,37 @@ def read_square(
     return _resampled(header, index, square, side, nodata, categories)
 
 
+def read_part(
+    header: Header, index: tuple[int, ...], square: Square, side: int, nodata: float | None, categories: bool = False
+) -> tuple[Num[np.ndarray, "c h w"], Bool[np.ndarray, "c h w"]]:
+    """Like `read_square`, of a raster that need not cover the square: what it does not cover has no data."""
+    nothing = np.zeros((len(index), side, side), header.dtype), np.ones((len(index), side, side), bool)
+    start = _start(header, square, side)
+    if start is None:
+        x, y = _edge_centres(square, side, header.crs)
+        if not (np.isfinite(x).all() and np.isfinite(y).all()) or min(_window(header, square, side)[2:]) <= 0:
+            return nothing
+        return _resampled(header, index, square, side, nodata, categories)
+    row, column = max(start[0], 0), max(start[1], 0)
+    height, width = min(start[0] + side, header.height) - row, min(start[1] + side, header.width) - column
+    if height <= 0 or width <= 0:
+        return nothing
+    window = read_window(header, index, row, column, height, width)
+    inside = (slice(None), slice(row - start[0], row - start[0] + height), slice(column - start[1], column - start[1] + width))
+    values, missing = nothing
+    values[inside], missing[inside] = window, missing_pixels(window, nodata)
+    return values, missing
+
+
 def aligned(header: Header, square: Square, side: int) -> tuple[int, int] | None:
     """Return the row and column at which the square's pixels start within the raster; None where the pixels do not coincide."""
+    start = _start(header, square, side)
+    inside = start is not None and 0 <= start[0] <= header.height - side and 0 <= start[1] <= header.width - side
+    return start if inside else None
+
+
+def _start(header: Header, square: Square, side: int) -> tuple[int, int] | None:
+    """Return where the square's pixels start, within the raster or not; None where the pixels do not coincide."""
     pixel = square.size / side
     if not same_system(header.crs, square.crs):
         return None
@@ -67,8 +96,7 @@ def aligned(header: Header, square: Square, side: int) -> tuple[int, int] | None
     column, row = (square.left - header.left) / pixel, (header.top - square.top) / pixel
     if abs(column - round(column)) > _SLACK or abs(row - round(row)) > _SLACK:
         return None
-    inside = 0 <= round(row) <= header.height - side and 0 <= round(column) <= header.width - side
-    return (round(row), round(column)) if inside else None
+    return round(row), round(column)
 
 
 def covers(header: Header, square: Square, side: int) -> bool:
@@ -101,7 +129,7 @@ def _resampled(
 
     row, column, height, width = _window(header, square, side)
     stored = read_window(header, index, row, column, height, width)
-    source = np.where(_missing(stored, nodata), np.nan, stored.astype(np.float64))  # holds every integer type in use exactly
+    source = np.where(missing_pixels(stored, nodata), np.nan, stored.astype(np.float64))  # holds every integer type in use exactly
     target = np.full((len(index), side, side), np.nan)
     pixel = square.size / side
     reproject(
@@ -174,7 +202,8 @@ def _transformed(x: _Points, y: _Points, source: str, target: str) -> tuple[_Poi
     return np.array(east), np.array(north)
 
 
-def _missing(values: Num[np.ndarray, "c h w"], nodata: float | None) -> Bool[np.ndarray, "c h w"]:
+def missing_pixels(values: Num[np.ndarray, "c h w"], nodata: float | None) -> Bool[np.ndarray, "c h w"]:
+    """Return where stored numbers are no data: `nodata`, or not finite."""
     missing = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
     if nodata is not None and np.isfinite(nodata):
         with np.errstate(over="ignore"):  # one beyond the range of the stored type stands for infinity

@@ -1,7 +1,8 @@
 """A raster on disk or at an address: what its header says, and windows of its pixels.
 
 GDAL reads paths, `https://`, `s3://`, `gs://`, `az://` and its own `/vsi…`; fsspec reads whatever else it has a file system for; a path
-that ends in `.zarr`, or goes on behind that with `#` and the name of an array, is read by xarray.
+that ends in `.zarr`, or goes on behind that with `#` and the name of an array, is read by xarray; `@` and `axis=number` behind that
+choose one image of a series, as in `store.zarr#s2@time=3`.
 """
 
 import warnings
@@ -123,6 +124,15 @@ def read_window(header: Header, index: tuple[int, ...], row: int, column: int, h
         return image.read(list(index), window=Window(column, row, width, height))
 
 
+def read_tags(path: str) -> dict[str, str]:
+    """Return the texts that a raster carries beside its header, such as `datetime`; none for Zarr."""
+    if is_zarr(path):
+        return {}
+    with _opened(path) as image:
+        domains = [None, *(name for name in image.tag_namespaces() if name in ("IMAGERY", ""))]
+        return {key: str(value) for domain in domains for key, value in image.tags(ns=domain).items()}
+
+
 def color_table(path: str) -> dict[int, tuple[int, ...]]:
     """Return red, green, blue and alpha by stored number; empty where the raster has no colour table."""
     if is_zarr(path):
@@ -179,6 +189,7 @@ def _zarr(path: str) -> Iterator[Any]:
     import xarray
 
     store, _, name = path.partition("#")
+    name, _, image = name.partition("@")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of metadata that are not consolidated
@@ -190,6 +201,9 @@ def _zarr(path: str) -> Iterator[Any]:
         if (not name and len(names) != 1) or (name and name not in names):
             raise InputError(f"{store}: arrays {', '.join(names) or 'none'}. Try: name one of them behind the path, as in `{store}#name`.")
         array = dataset[name or names[0]]
+        if image:
+            axis, _, number = image.rpartition("=")
+            array = array.isel({axis: int(number)})
         rest = [axis for axis in array.dims if axis not in ("y", "x")]
         if not {"y", "x"} <= set(array.dims) or len(rest) > 1:
             raise InputError(f"{path}: axes {', '.join(map(str, array.dims))}, expected (band, y, x). Try: select along the others.")

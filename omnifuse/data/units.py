@@ -34,6 +34,7 @@ _CONVERSIONS: Mapping[tuple[str, str], Callable[[_Pixels], _Pixels]] = {
     ("reflectance", "reflectance*10000"): lambda x: x * 10_000,
     ("reflectance*10000", "reflectance"): lambda x: x / 10_000,
     ("1", "reflectance*10000"): lambda x: x * 10_000,
+    ("1", "8-bit"): lambda x: x * 255,
     ("K", "degC"): lambda x: x - 273.15,
     ("degC", "K"): lambda x: x + 273.15,
     ("mm", "m"): lambda x: x / 1000,
