@@ -22,6 +22,7 @@ from omnifuse.inference.inputs import check_batch, device_of, season_shifted
 from omnifuse.modalities import Modality, check_names
 from omnifuse.models.fusion import cells
 from omnifuse.models.model import FusionModel
+from omnifuse.nn.segments import segment_mean
 from omnifuse.objectives.contrast import Contrast
 
 
@@ -138,7 +139,8 @@ class Predictor:
         """
         batch = self._prepared(batch, season_start)
         if isinstance(self.model, FusionModel):
-            maps = self.model.fuse(batch).maps[0].float()
+            fused = self.model.fuse(batch)
+            maps = segment_mean(fused.maps[0].float(), fused.place, fused.num_places)  # a late fusion has a row per sensor
             return maps.mean((2, 3)), maps
         side, num = cells(batch.size, self.model.config.cell_gsd), batch.num_places
         place = torch.zeros(num, self.model.config.dim, device=batch.place.device)

@@ -14,7 +14,7 @@ from omnifuse.errors import ConfigError
 from omnifuse.frames import Batch, Features, Frames
 from omnifuse.modalities import Modality, check_names
 from omnifuse.models.encoder import Encoder
-from omnifuse.models.fusion import CrossAttentionConfig
+from omnifuse.models.fusions import FusionConfig
 from omnifuse.models.heads import HeadConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.models.vit import ViTConfig
@@ -79,7 +79,7 @@ class ModelConfig(Config):
     """
 
     sensors: EncodersConfig
-    fusion: CrossAttentionConfig
+    fusion: FusionConfig
     head: HeadConfig
     labels: Labels
 

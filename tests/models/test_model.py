@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from tiny import CLASSES, SENSORS, model_config, places
+from tiny import CLASSES, FUSIONS, SENSORS, model_config, places
 
 from omnifuse.config import from_dict, to_dict
 from omnifuse.errors import ConfigError, InputError
@@ -16,10 +16,15 @@ NAMES = list(SENSORS)
 SUBSETS = [subset for k in range(1, 5) for subset in combinations(NAMES, k)]
 
 
-@pytest.fixture(scope="module")
-def model() -> FusionModel:
+@pytest.fixture(scope="module", params=FUSIONS)
+def model(request) -> FusionModel:
     torch.manual_seed(0)
-    return FusionModel(model_config()).eval()
+    return FusionModel(model_config(request.param)).eval()
+
+
+@pytest.fixture(params=FUSIONS)
+def fusion(request) -> str:
+    return request.param
 
 
 def close(dtype: torch.dtype) -> dict[str, float]:
@@ -41,8 +46,9 @@ def test_subsets_differ_within_one_batch_and_every_sensor_matters(model):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_alone_or_together(model, dtype):
-    model = FusionModel(model_config()).eval().to(dtype)
+def test_alone_or_together(fusion, dtype):
+    torch.manual_seed(0)
+    model = FusionModel(model_config(fusion)).eval().to(dtype)
     batch = places(dtype=dtype)
     together = model(batch)
     alone = torch.cat([model(part) for part in batch.split()])
@@ -50,9 +56,9 @@ def test_alone_or_together(model, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_permuting_places_permutes_outputs(dtype):
+def test_permuting_places_permutes_outputs(fusion, dtype):
     torch.manual_seed(0)
-    model = FusionModel(model_config()).eval().to(dtype)
+    model = FusionModel(model_config(fusion)).eval().to(dtype)
     batch, order = places(dtype=dtype), torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(model(batch.select(order)), model(batch)[order], **close(dtype))
     for name, features in model.encode(batch.select(order)).items():
@@ -75,18 +81,18 @@ def test_the_order_of_sensors_does_not_matter(model):
 
 
 @pytest.mark.parametrize("missing", [(), ("s2",), ("s2", "spot"), tuple(NAMES[1:])], ids="+".join)
-def test_every_parameter_has_a_gradient_whatever_is_missing(missing):
+def test_every_parameter_has_a_gradient_whatever_is_missing(fusion, missing):
     torch.manual_seed(0)
-    model = FusionModel(model_config())
+    model = FusionModel(model_config(fusion))
     model(places(**dict.fromkeys(NAMES, (2, 1))).drop(*missing)).square().mean().backward()
     without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not without
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-def test_a_place_with_no_sensor_at_all_does_no_harm():
+def test_a_place_with_no_sensor_at_all_does_no_harm(fusion):
     torch.manual_seed(0)
-    model = FusionModel(model_config())
+    model = FusionModel(model_config(fusion))
     batch = places(**dict.fromkeys(NAMES, (2, 0)))
     logits = model(batch)
     logits.square().mean().backward()
@@ -120,8 +126,8 @@ def test_an_unknown_modality_is_named(model):
         model(odd)
 
 
-def test_configurations_survive_json_and_refuse_what_they_do_not_know():
-    config = model_config()
+def test_configurations_survive_json_and_refuse_what_they_do_not_know(fusion):
+    config = model_config(fusion)
     assert from_dict(ModelConfig, to_dict(config), "test") == config
     value = to_dict(config)
     value["fusion"]["headz"] = 3

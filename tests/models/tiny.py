@@ -8,6 +8,9 @@ from omnifuse.classes import ClassTable
 from omnifuse.frames import Batch, Frames
 from omnifuse.modalities import MODALITIES, Modality
 from omnifuse.models.fusion import CrossAttentionConfig
+from omnifuse.models.fusion_stacked import EarlyConfig, GatedConfig
+from omnifuse.models.fusion_weighted import AttentionConfig, LateConfig
+from omnifuse.models.fusions import FusionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncodersConfig, ModelConfig
 from omnifuse.models.utae import UTAEConfig
@@ -35,10 +38,16 @@ def sensors() -> EncodersConfig:
     )
 
 
-def model_config() -> ModelConfig:
+FUSIONS: dict[str, FusionConfig] = {
+    cls.kind: cls(gsds=(40.0, 20.0, 10.0), dims=(16, 8, 8), heads=2, depth=1)
+    for cls in (CrossAttentionConfig, EarlyConfig, LateConfig, GatedConfig, AttentionConfig)
+}
+
+
+def model_config(fusion: str = "cross_attention") -> ModelConfig:
     return ModelConfig(
         sensors=sensors(),
-        fusion=CrossAttentionConfig(gsds=(40.0, 20.0, 10.0), dims=(16, 8, 8), heads=2, depth=1),
+        fusion=FUSIONS[fusion],
         head=SegmentationConfig(dims=(8, 8), gsd=10.0),
         labels=CLASSES,
     )
