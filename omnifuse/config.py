@@ -48,10 +48,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of at most 16 MB, refusing duplicate keys."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            raise ConfigError(f"{path}: a field stands twice among {sorted(keys)}. Try: remove one of them.")
-        return dict(pairs)
+        known = dict(pairs)
+        if len(known) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = sorted({key for key in keys[:1000] if keys.count(key) > 1})[:5]
+            raise ConfigError(f"{path}: a field stands twice: {twice}. Try: remove one of them.")
+        return known
 
     if not path.is_file():
         raise ConfigError(f"{path}: no such file. Try: check the path.")
@@ -59,7 +61,9 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path}: {path.stat().st_size} bytes is too large for a configuration. Try: check the file.")
     try:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5,000 digits
         raise ConfigError(f"{path}: not a JSON file ({error}). Try: download or write it again.") from None
 
 

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from small_models import FACTS, SENSORS, arrays, contrast, fusion_model
 
 import omnifuse
-from omnifuse import zoo
 from omnifuse.errors import CheckpointError, InputError
 from omnifuse.inference import folder as folders
+from omnifuse.inference import releases
+from omnifuse.inference.releases import Release
 from omnifuse.models.model import Encoders
 from omnifuse.zoo import load, load_pretrained, save_model, save_pretrained
 
@@ -205,7 +206,7 @@ def test_only_the_config_and_the_weights_are_read(copy):
 
 
 def test_an_unknown_name_names_the_nearest_one(monkeypatch):
-    monkeypatch.setitem(zoo.CHECKPOINTS, "tiny-landscape", "tiny-landscape")
+    monkeypatch.setattr(releases, "RELEASES", {"tiny-landscape": Release(where="tiny-landscape", sha256="", license="")})
     with pytest.raises(CheckpointError, match="Try: `tiny-landscape`"):
         load("tiny-landscpe")
     with pytest.raises(CheckpointError, match="no such folder"):
@@ -213,9 +214,15 @@ def test_an_unknown_name_names_the_nearest_one(monkeypatch):
 
 
 def test_a_name_finds_its_folder(monkeypatch, saved):
-    monkeypatch.setitem(zoo.CHECKPOINTS, "tiny", "small")
-    monkeypatch.setattr(zoo, "_ROOTS", (saved.parent / "nowhere", saved.parent))
+    sha256 = json.loads((saved / "config.json").read_text())["weights"]["sha256"]
+    release = Release(where="small", sha256=sha256, license="CC-BY-4.0")
+    monkeypatch.setattr(releases, "RELEASES", {"tiny": release})
+    monkeypatch.setattr(releases, "ROOTS", (saved.parent / "nowhere", saved.parent))
     assert load("tiny").config.facts["seed"] == 3
+    monkeypatch.setattr(releases, "RELEASES", {"tiny": replace(release, sha256="0" * 64)})
+    with pytest.raises(CheckpointError, match=f"holds weights {sha256[:12]}…, tiny was released with 000000000000…"):
+        load("tiny")
+    assert load(saved).config.weights.sha256 == sha256
 
 
 def test_a_hub_needs_a_pinned_revision_and_its_failure_is_a_clear_error(monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,12 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnifuse import __version__
+from omnifuse.classes import Labels, Quantities
 from omnifuse.config import Config, from_dict, read_json, to_dict, write_json
 from omnifuse.errors import CheckpointError, ConfigError
+from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncodersConfig, ModelConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.models.vit import ViTConfig
-from omnifuse.models.weights import check_looks_like_weights, read_tensors
+from omnifuse.models.weights import check_header, check_looks_like_weights, read_tensors
 from omnifuse.objectives.contrast import ContrastConfig
 
 FORMAT_VERSION: Final = 1
@@ -36,6 +39,17 @@ class SegmentationArchitecture(Config):
     def sensors(self) -> EncodersConfig:
         return self.model.sensors
 
+    @property
+    def labels(self) -> Labels:
+        return self.model.labels
+
+    @property
+    def task(self) -> str:
+        """`segmentation` or `classification` of classes, `regression` of quantities."""
+        if isinstance(self.labels, Quantities):
+            return "regression"
+        return "segmentation" if isinstance(self.model.head, SegmentationConfig) else "classification"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastArchitecture(Config):
@@ -44,6 +58,14 @@ class ContrastArchitecture(Config):
     sensors: EncodersConfig
     objective: ContrastConfig
     kind: Literal["contrast"] = "contrast"
+
+    @property
+    def labels(self) -> None:
+        return None
+
+    @property
+    def task(self) -> str:
+        return "embedding"
 
 
 Architecture = Annotated[SegmentationArchitecture | ContrastArchitecture, Field(discriminator="kind")]
@@ -92,9 +114,20 @@ def without_paths(sensors: EncodersConfig) -> EncodersConfig:
 
 
 def write_folder(
-    folder: Path, module: nn.Module, architecture: SegmentationArchitecture | ContrastArchitecture, facts: dict[str, JsonValue], card: str
+    folder: Path,
+    module: nn.Module,
+    architecture: SegmentationArchitecture | ContrastArchitecture,
+    facts: dict[str, JsonValue],
+    card: Callable[["ModelFolder"], str],
 ) -> ModelFolder:
     """Write a model folder whole or not at all; an earlier model of the same name is replaced at the last moment.
+
+    Args:
+        folder: Where.
+        module: The model.
+        architecture: What builds it.
+        facts: Provenance and metrics.
+        card: Writes the card from the configuration.
 
     Raises:
         CheckpointError: for weights that are not finite, or a folder that holds something else.
@@ -120,7 +153,7 @@ def write_folder(
         facts=facts,
     )
     write_json(made / CONFIG, to_dict(content))
-    (made / CARD).write_text(card, encoding="utf-8")
+    (made / CARD).write_text(card(content), encoding="utf-8")
     for path in (*made.iterdir(), made):
         _sync(path)
     if folder.exists():
@@ -138,6 +171,13 @@ def read_folder(folder: Path) -> ModelFolder:
         CheckpointError: names the file and the field.
     """
     path = folder / CONFIG
+    try:
+        return _read_config(folder, path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}). Try: check its permissions.") from None
+
+
+def _read_config(folder: Path, path: Path) -> ModelFolder:
     if not path.is_file():
         inside = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) if folder.is_dir() else "no folder at all"
         raise CheckpointError(f"{path}: no such file; {folder} holds {inside or 'nothing'}. Try: the folder that `save_model` wrote.")
@@ -156,8 +196,8 @@ def read_folder(folder: Path) -> ModelFolder:
         raise CheckpointError(str(error)) from None
 
 
-def read_weights(folder: Path, content: ModelFolder) -> dict[str, Tensor]:
-    """Read `model.safetensors` if every bit is what `config.json` says it was.
+def read_weights(folder: Path, content: ModelFolder, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read `model.safetensors` if it announces the tensors that are expected, and every bit is what `config.json` says it was.
 
     Raises:
         CheckpointError: for missing, cut, changed or non-finite weights.
@@ -169,6 +209,7 @@ def read_weights(folder: Path, content: ModelFolder) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {found} bytes, expected {content.weights.bytes}: cut or replaced. Try: download it again.")
     if _sha256(path) != content.weights.sha256:
         raise CheckpointError(f"{path}: sha256 is not that of `config.json`: damaged or replaced. Try: download the folder again.")
+    check_header(path, expected)
     state = read_tensors(path)
     _check_finite(state, str(path))
     return state
