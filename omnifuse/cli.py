@@ -158,12 +158,22 @@ def _subset(values: list[str], flags: list[str]) -> None:
     subset(values[0], values[1], command)
 
 
+def _map(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.mapping import MapCommand, map_page
+
+    command = tyro.cli(MapCommand, args=flags, prog="omnifuse map MAP")
+    map_page(values[0], command)
+
+
 _PATH = ("PATH", "a store, or a data set in its published layout")
 _RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
 _COMMANDS = {
     "quickstart": _Command("landscape, pretraining, fine-tuning, every sensor subset, report", _quickstart),
     "pretrain": _Command("pretrain encoders without labels", _pretrain, _RECIPE, listing=1),
     "finetune": _Command("fine-tune a model on labels", _finetune, _RECIPE, listing=1),
+    "map": _Command("show a map over its imagery on one page: swipe, zoom, click", _map, (("MAP", "a map of classes (.tif)"),)),
     "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
     "data convert": _Command(
         "write a data set as a store; a second run goes on where a stopped one was",
