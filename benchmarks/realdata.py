@@ -46,8 +46,8 @@ def main() -> None:
                 train = replace(after.train, seed=flags.seed, save_steps=0, evaluate_steps=0)
                 run = replace(after, data=data, split=split, train=train, init=init, folder=f"{work}/{name}")
                 for subset, found in finetune(run, source).subsets.items():
-                    if len(found.matrices):
-                        row = [found.scores.miou, found.scores.iou[-1].item()]
+                    if len(found.place):
+                        row = [found.score, list(found.each.values())[-1]]
                         scores.setdefault((name, "+".join(subset)), []).append(row)
                         print(f"fold {fold}, {name}, {'+'.join(subset)}: mIoU {row[0]:.3f}, last class {row[1]:.3f}", flush=True)
     for (name, sensors), rows in scores.items():

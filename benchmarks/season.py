@@ -44,7 +44,7 @@ def main() -> None:
                     train=TrainConfig(steps=flags.steps, batch_size=8, learning_rate=5e-3, warmup_steps=20, seed=seed, save_steps=0),
                     folder=str(Path(folder) / "run"),
                 )
-                mious.append(100 * finetune(config, source).subsets[("s2",)].scores.miou)
+                mious.append(100 * finetune(config, source).subsets[("s2",)].score)
         print(f"{name}: mIoU {np.mean(mious):.1f} ± {np.std(mious):.1f} % over seeds {flags.seeds}", flush=True)
 
 

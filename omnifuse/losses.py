@@ -130,3 +130,21 @@ def dice(logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], ignore:
     occurs = truth.sum((0, 2, 3)) > 0
     score = 2 * overlap / (probability.sum((0, 2, 3)) + truth.sum((0, 2, 3))).clamp(min=1e-6)
     return ((1 - score) * occurs).sum() / occurs.sum().clamp(min=1)
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "b k"], target: Float[Tensor, "b k"], weight: Float[Tensor, " k"] | None = None
+) -> Float[Tensor, ""]:
+    """Mean binary cross-entropy over the values that are known (NaN is unknown); zero, with zero gradients, where none is."""
+    known = target.isfinite()
+    each = functional.binary_cross_entropy_with_logits(logits.float(), target.float().where(known, 0), reduction="none")
+    share = known.float() if weight is None else known * weight
+    return (each * share).sum() / share.sum().clamp(min=1e-6)
+
+
+def smooth_l1(predicted: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], beta: float = 1.0) -> Float[Tensor, ""]:
+    """Mean smooth L1 loss over the values that are known (NaN is unknown); zero, with zero gradients, where none is."""
+    known = target.isfinite()
+    truth = target.float().where(known, predicted.detach().float())
+    each = functional.smooth_l1_loss(predicted.float(), truth, reduction="none", beta=beta)
+    return (each * known).sum() / known.sum().clamp(min=1)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from omnifuse.classes import ClassTable
+from omnifuse.evals.modes import evaluating
 from omnifuse.evals.probes import Labeled
-from omnifuse.evals.subsets import evaluating
 from omnifuse.frames import Batch
 from omnifuse.models.fusion import cells, resize
 from omnifuse.objectives.contrast import Contrast

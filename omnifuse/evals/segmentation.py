@@ -7,7 +7,6 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from omnifuse.errors import InputError
-from omnifuse.randomness import torch_generator
 
 
 @dataclass(frozen=True)
@@ -103,24 +102,6 @@ def class_f1(matrix: Int[Tensor, "*n k k"] | Float[Tensor, "*n k k"]) -> Float[T
     """Return the F1 of every class of one or many matrices in float64; NaN where a class does not occur."""
     right, truth, guess = _marginals(matrix)
     return 2 * right / (truth + guess)
-
-
-def bootstrap_interval(matrices: Int[Tensor, "p k k"], seed: int, draws: int = 1000, void: int = -1) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the reference mIoU when the places are drawn again with replacement.
-
-    It speaks of other places like these under the same weights; it knows nothing of the spread over training seeds.
-    """
-    if not len(matrices):
-        raise InputError("bootstrap: found no places, expected at least one. Try: evaluate a subset of sensors that is present somewhere.")
-    generator = torch_generator(seed, "bootstrap")
-    picked = torch.randint(len(matrices), (draws, len(matrices)), generator=generator)
-    times = torch.zeros(draws, len(matrices), dtype=torch.float64)
-    times.scatter_add_(1, picked, torch.ones_like(picked, dtype=torch.float64))
-    # Counts below 2**53 are exact in float64, so a draw is an exact sum of matrices.
-    drawn = (times @ without_void(matrices, void).flatten(1).double()).view(draws, *matrices.shape[1:])
-    miou = class_iou(drawn).nanmean(1)
-    low, high = torch.nanquantile(miou, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high
 
 
 def _marginals(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,13 @@
 """Supervised segmentation: cross-entropy plus Dice. An objective like any other, so that one loop trains both."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from omnifuse.config import Config
-from omnifuse.errors import InputError
+from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch
 from omnifuse.losses import cross_entropy, dice
 from omnifuse.models.model import FusionModel
@@ -12,11 +16,16 @@ from omnifuse.objectives.base import LossOutput, Objective
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentConfig(Config):
-    """Attributes:
-    dice_weight: Weight of the Dice term beside the cross-entropy.
+    """Cross-entropy and Dice per pixel.
+
+    Attributes:
+        dice_weight: Weight of the Dice term beside the cross-entropy.
+        class_weights: Weight of each class in the cross-entropy; empty weighs all alike.
     """
 
+    kind: Literal["segmentation"] = "segmentation"
     dice_weight: float = 1.0
+    class_weights: tuple[float, ...] = ()
 
     def build(self, model: FusionModel) -> "Segment":
         return Segment(model, self)
@@ -25,10 +34,15 @@ class SegmentConfig(Config):
 class Segment(Objective):
     """Cross-entropy + Dice over the labelled pixels of a batch; zero, with zero gradients, where none is labelled."""
 
+    weight: Tensor | None
+
     def __init__(self, model: FusionModel, config: SegmentConfig) -> None:
         super().__init__()
+        if not model.config.classes.exclusive:
+            raise ConfigError("segmentation: these labels hold several classes at once. Try: an objective of kind 'classification'.")
         self.model = model
         self.config = config
+        self.register_buffer("weight", class_weights(config.class_weights, model.config.classes.names), persistent=False)
 
     def forward(self, batch: Batch) -> LossOutput:
         if batch.target is None:
@@ -40,9 +54,22 @@ class Segment(Objective):
                 "Try: set the head's `gsd` to that of the labels."
             )
         ignore = self.model.config.classes.ignore
-        entropy = cross_entropy(logits, batch.target.long(), ignore)
+        entropy = cross_entropy(logits, batch.target.long(), ignore, self.weight)
         overlap = dice(logits, batch.target.long(), ignore)
         counted = batch.target != ignore
         accuracy = ((logits.argmax(1) == batch.target) & counted).sum() / counted.sum().clamp(min=1)
         metrics = {"cross_entropy": entropy.detach(), "dice": overlap.detach(), "accuracy": accuracy}
         return LossOutput(entropy + self.config.dice_weight * overlap, metrics)
+
+
+def class_weights(weights: tuple[float, ...], names: tuple[str, ...]) -> Tensor | None:
+    """Return the weights as a tensor; None where all classes weigh alike.
+
+    Raises:
+        ConfigError: for a weight that is negative, or another number of weights than of classes.
+    """
+    if not weights:
+        return None
+    if len(weights) != len(names) or min(weights) < 0 or not any(weights):
+        raise ConfigError(f"class weights: found {weights} for the {len(names)} classes {', '.join(names)}. Try: one weight ≥ 0 for each.")
+    return torch.tensor(weights)

@@ -14,12 +14,17 @@ from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.statistics import band_statistics, with_statistics
 from omnifuse.data.subset import label_fraction, split
 from omnifuse.errors import ConfigError
-from omnifuse.evals.subsets import SubsetResult, all_subsets, evaluate_subsets
+from omnifuse.evals.metrics import Metric, metric_of
+from omnifuse.evals.scoring import Scored
+from omnifuse.evals.subsets import Subset, all_subsets, evaluate_subsets
 from omnifuse.models.fusion import CrossAttentionConfig
-from omnifuse.models.heads import SegmentationConfig
+from omnifuse.models.heads import HeadConfig, SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
+from omnifuse.nn.exchange import Processes
 from omnifuse.objectives.segmentation import SegmentConfig
+from omnifuse.objectives.tasks import TaskConfig
 from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.results import by_name, write_results
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
@@ -36,8 +41,8 @@ class FinetuneConfig(Config):
         split: Which of them are trained on and which are scored.
         encoders: One encoder per sensor that takes part; other sensors of the data are not read.
         fusion: How sensors are brought together.
-        head: How fused maps become labels.
-        objective: What is minimized.
+        head: How fused maps become labels: per pixel or per place.
+        objective: What is minimized: of segmentation, classification or regression.
         augment: What happens to a place in training; its modality dropout is what makes every subset useful.
         train: Steps, batch size, learning rate.
         init: Folder of pretrained encoders; empty starts from random weights.
@@ -50,8 +55,8 @@ class FinetuneConfig(Config):
     split: SplitConfig = field(default_factory=SplitConfig)
     encoders: dict[str, EncoderConfig]
     fusion: CrossAttentionConfig = field(default_factory=CrossAttentionConfig)
-    head: SegmentationConfig = field(default_factory=SegmentationConfig)
-    objective: SegmentConfig = field(default_factory=SegmentConfig)
+    head: HeadConfig = field(default_factory=SegmentationConfig)
+    objective: TaskConfig = field(default_factory=SegmentConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig
     init: str = ""
@@ -67,12 +72,12 @@ class Finetuned:
     Attributes:
         model: In evaluation mode.
         training: What the loop says.
-        subsets: Confusion matrices of every non-empty subset of the sensors.
+        subsets: What was counted at each held-out place, under every non-empty subset of the sensors.
     """
 
     model: FusionModel
     training: TrainResult
-    subsets: dict[tuple[str, ...], SubsetResult]
+    subsets: dict[Subset, Scored]
 
 
 def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> FusionModel:
@@ -107,32 +112,36 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     labelled = label_fraction(pool, config.label_fraction, config.train.seed)
     held_out = split(source.info, config.split.key, config.split.test)
     model = build_model(config, source, pool)
-    everything = tuple(config.encoders)
+    everything, metric = tuple(config.encoders), metric_of(model.config.labels)
     result = train(
         config.objective.build(model),
         training_places(source, labelled, config.augment, config.train),
         config.train,
         folder,
-        evaluate=lambda trained, step: {"miou": score(model, source, held_out, [everything])[everything].scores.miou},
+        evaluate=lambda trained, step: {metric.headline: score(model, source, held_out, [everything], metric)[everything].score},
         fingerprint=fingerprint(source, config.split.key),
         resume=resume,
         describe="fine-tuning",
     )
     refuse_stopped(result)
     model.eval()
-    subsets = score(model, source, held_out, all_subsets(list(config.encoders)))
+    subsets = score(model, source, held_out, all_subsets(everything), metric)
     keep_config(folder, config)
     if this_process()[0] == 0:
-        metrics: dict[str, JsonValue] = {"+".join(subset): found.scores.miou for subset, found in subsets.items()}
+        scores: dict[str, JsonValue] = {"+".join(subset): found.score for subset, found in subsets.items() if len(found.place)}
         facts: dict[str, JsonValue] = {"data": config.data.kind, "labeled places": len(labelled), "pretrained": bool(config.init)}
-        save_model(folder / "model", model, {**facts, "steps": result.step, "seed": config.train.seed, "miou": metrics})
+        save_model(folder / "model", model, {**facts, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
+        ids = {int(number): str(source.info[number]["id"]) for number in held_out}
+        write_results(folder, by_name(subsets), ids, {**facts, "steps": result.step, "seed": config.train.seed})
     return Finetuned(model, result, subsets)
 
 
 def score(
-    model: FusionModel, source: PlaceSource, places: Int[np.ndarray, " n"], subsets: list[tuple[str, ...]]
-) -> dict[tuple[str, ...], SubsetResult]:
-    """Score subsets of sensors on whole places: full series, nothing random, nothing dropped."""
-    classes = model.config.classes
+    model: FusionModel, source: PlaceSource, places: Int[np.ndarray, " n"], subsets: list[Subset], metric: Metric
+) -> dict[Subset, Scored]:
+    """Score subsets of sensors on whole places, shared by all processes: full series, nothing random, nothing dropped."""
+    rank, world = this_process()
     device = next(model.parameters()).device
-    return evaluate_subsets(model, lambda: evaluation_batches(source, places, 8), subsets, len(classes.names), classes.ignore, device)
+    return evaluate_subsets(
+        model, lambda: evaluation_batches(source, places, 8, rank=rank, world=world), subsets, metric, device, Processes(rank, world)
+    )

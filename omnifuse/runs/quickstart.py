@@ -106,7 +106,7 @@ def quickstart(config: QuickstartConfig) -> Path:
     )
     best = finished["pretrained"].subsets
     for subset, found in best.items():
-        console.print(f"  {' + '.join(subset):24} mIoU {100 * found.scores.miou:5.1f} %", markup=False)
+        console.print(f"  {' + '.join(subset):24} mIoU {100 * found.score:5.1f} %", markup=False)
     console.print(f"done in {(time.monotonic() - began) / 60:.1f} minutes: {page}", markup=False)
     return page
 

@@ -13,13 +13,13 @@ from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
 from omnifuse.evals.figures import Bar, Panel, draw_bars, draw_confusion, draw_curves, draw_place, pretraining_panels, sensor_label
 from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, write_report
-from omnifuse.evals.subsets import SubsetResult
+from omnifuse.evals.scoring import Scored
 from omnifuse.runs.finetuning import FinetuneConfig, Finetuned
 from omnifuse.runs.log_curves import curve, keys_of, pair_label, percent
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.train.log import read_log
 
-Subsets = dict[tuple[str, ...], SubsetResult]
+Subsets = dict[tuple[str, ...], Scored]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def report(folder: Path, source: PlaceSource, finished: Mapping[str, Finetuned],
     assert source.classes is not None
     names = tuple(source.modalities)
     held_out = split(source.info, facts.pretraining.split.key, facts.pretraining.split.test)
-    confusion = draw_confusion(finished["pretrained"].subsets[names].matrix, source.classes)
+    confusion = draw_confusion(finished["pretrained"].subsets[names].total, source.classes)
     sections = (
         subset_section(finished, facts.seed, len(held_out)),
         Section(
@@ -83,7 +83,7 @@ def report(folder: Path, source: PlaceSource, finished: Mapping[str, Finetuned],
 
 def worst_loss(subsets: Subsets, names: tuple[str, ...]) -> tuple[float, str]:
     """Return the largest loss of mIoU when one sensor is gone, and which sensor that is."""
-    losses = {name: subsets[names].scores.miou - subsets[tuple(other for other in names if other != name)].scores.miou for name in names}
+    losses = {name: subsets[names].score - subsets[tuple(other for other in names if other != name)].score for name in names}
     name = max(losses, key=lambda key: losses[key])
     return losses[name], name
 
@@ -91,10 +91,10 @@ def worst_loss(subsets: Subsets, names: tuple[str, ...]) -> tuple[float, str]:
 def key_figures(finished: Mapping[str, Finetuned], names: tuple[str, ...], seed: int) -> tuple[KeyFigure, ...]:
     """Return the numbers that are read first."""
     full, scratch, plain = (finished[name].subsets for name in ("pretrained", "from scratch", "no modality dropout"))
-    miou = {subset: found.scores.miou for subset, found in full.items()}
+    miou = {subset: found.score for subset, found in full.items()}
     single = max((subset for subset in miou if len(subset) == 1), key=lambda subset: miou[subset])
     low, high = full[names].interval(seed)
-    untaught = scratch[names].scores.miou
+    untaught = scratch[names].score
     (loss, gone), (plain_loss, _) = worst_loss(full, names), worst_loss(plain, names)
     return (
         KeyFigure("mIoU, all sensors", percent(miou[names]), f"95 % interval over places {percent(low)} to {percent(high)}"),
@@ -114,12 +114,12 @@ def subset_section(finished: Mapping[str, Finetuned], seed: int, held_out: int) 
     """Return bars and table of every subset of sensors."""
     subsets = next(iter(finished.values())).subsets
     bars = [
-        Bar(sensor_label(subset), name, run.subsets[subset].scores.miou, run.subsets[subset].interval(seed))
+        Bar(sensor_label(subset), name, run.subsets[subset].score, run.subsets[subset].interval(seed))
         for subset in subsets
         for name, run in finished.items()
     ]
     rows: list[tuple[str | int | float | None, ...]] = [
-        (sensor_label(subset), *(100 * run.subsets[subset].scores.miou for run in finished.values())) for subset in subsets
+        (sensor_label(subset), *(100 * run.subsets[subset].score for run in finished.values())) for subset in subsets
     ]
     return Section(
         "Every subset of the sensors, one set of weights",
@@ -163,17 +163,17 @@ def results(finished: Mapping[str, Finetuned], names: tuple[str, ...], source: P
     """Return every figure of the report."""
     assert source.classes is not None
 
-    def by_subset(value: Callable[[SubsetResult], Any]) -> dict[str, dict[str, Any]]:
+    def by_subset(value: Callable[[Scored], Any]) -> dict[str, dict[str, Any]]:
         return {name: {"+".join(subset): value(found) for subset, found in run.subsets.items()} for name, run in finished.items()}
 
     full = finished["pretrained"].subsets[names]
     return {
-        "miou": by_subset(lambda found: found.scores.miou),
+        "miou": by_subset(lambda found: found.score),
         "miou_interval": by_subset(lambda found: found.interval(facts.seed)),
-        "accuracy": by_subset(lambda found: found.scores.accuracy),
+        "accuracy": by_subset(lambda found: found.scores["accuracy"]),
         "worst_loss_of_one_sensor": {name: worst_loss(run.subsets, names)[0] for name, run in finished.items()},
-        "class_iou": dict(zip(source.classes.names, full.scores.iou.tolist(), strict=True)),
-        "confusion": full.matrix.tolist(),
+        "class_iou": full.each,
+        "confusion": full.total.tolist(),
         "pretraining_log": read_log(Path(facts.pretraining.folder) / "log.jsonl"),
         "finetuning_logs": {name: read_log(Path(run.folder) / "log.jsonl") for name, run in facts.runs.items()},
     }

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from omnifuse.errors import InputError
-from omnifuse.evals.segmentation import SegmentationScores, bootstrap_interval, class_iou, confusion_matrices, confusion_matrix
+from omnifuse.evals.metrics import Confusion
+from omnifuse.evals.scoring import Scored
+from omnifuse.evals.segmentation import SegmentationScores, class_iou, confusion_matrices, confusion_matrix
 
 TRUTH = torch.tensor([[0, 0, 1, 1], [2, 2, 3, 3], [0, 1, 2, 3]])
 GUESS = torch.tensor([[0, 1, 1, 3], [2, 2, 0, 3], [0, 1, 1, 2]])
@@ -79,6 +81,11 @@ def test_labels_outside_the_classes_are_named():
         confusion_matrix(torch.tensor([0]), torch.tensor([-1]), 4, ignore=3)
     with pytest.raises(InputError, match="prediction 4"):
         confusion_matrix(torch.tensor([4]), torch.tensor([0]), 4)
+
+
+def bootstrap_interval(matrices: torch.Tensor, seed: int, draws: int = 1000, void: int = -1) -> tuple[float, float]:
+    names = tuple(map(str, range(matrices.shape[-1])))
+    return Scored(matrices, torch.arange(len(matrices)), 0, Confusion(names, void)).interval(seed, draws=draws)
 
 
 def test_the_interval_is_that_of_a_slow_bootstrap():

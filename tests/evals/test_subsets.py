@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from omnifuse.errors import InputError
+from omnifuse.evals.metrics import Confusion
 from omnifuse.evals.segmentation import confusion_matrix
 from omnifuse.evals.subsets import all_subsets, evaluate_subsets
 from omnifuse.frames import Batch, Frames
 
 CLASSES, SIDE = 4, 6
+METRIC = Confusion(("a", "b", "c", "d"), 9)
 PRESENT = {"s2": [2, 0, 3, 1], "s1_asc": [1, 1, 0, 0]}
 
 
@@ -56,7 +58,7 @@ def batches() -> Iterator[Batch]:
 
 
 def evaluate(model: nn.Module | None = None):
-    return evaluate_subsets(model or Mean(), batches, all_subsets(["s2", "s1_asc"]), CLASSES, 9)
+    return evaluate_subsets(model or Mean(), batches, all_subsets(["s2", "s1_asc"]), METRIC)
 
 
 def test_subsets_are_all_of_them_singles_first():
@@ -66,27 +68,27 @@ def test_subsets_are_all_of_them_singles_first():
 
 def test_a_perfect_sensor_scores_one_and_void_counts_for_nothing():
     result = evaluate()[("s2",)]
-    assert result.scores.miou == 1 and result.matrix.sum() == 3 * (SIDE - 1) * SIDE
+    assert result.score == 1 and result.total.sum() == 3 * (SIDE - 1) * SIDE
 
 
 def test_each_subset_sees_its_sensors_only():
     result = evaluate()[("s1_asc",)]
     labels = torch.cat([make_batch([0]).target, make_batch([1]).target])
     expected = confusion_matrix(labels.clamp(max=1), labels, CLASSES, 9)
-    assert torch.equal(result.matrix, expected) and 0 < result.scores.miou < 1
+    assert torch.equal(result.total, expected) and 0 < result.score < 1
 
 
 def test_places_without_any_sensor_of_the_subset_are_skipped_and_counted():
     results = evaluate()
     assert {subset: result.skipped for subset, result in results.items()} == {("s2",): 1, ("s1_asc",): 2, ("s2", "s1_asc"): 0}
     assert results[("s2",)].place.tolist() == [0, 2, 3] and results[("s1_asc",)].place.tolist() == [0, 1]
-    assert torch.equal(results[("s2",)].matrix, results[("s2",)].matrices.sum(0))
+    assert torch.equal(results[("s2",)].total, results[("s2",)].statistics.sum(0))
 
 
 def test_how_places_are_batched_does_not_matter():
-    one_by_one = evaluate_subsets(Mean(), lambda: (make_batch([i]) for i in range(4)), all_subsets(["s2", "s1_asc"]), CLASSES, 9)
+    one_by_one = evaluate_subsets(Mean(), lambda: (make_batch([i]) for i in range(4)), all_subsets(["s2", "s1_asc"]), METRIC)
     for subset, result in evaluate().items():
-        assert torch.equal(result.matrices, one_by_one[subset].matrices)
+        assert torch.equal(result.statistics, one_by_one[subset].statistics)
 
 
 def test_evaluation_is_deterministic_and_restores_the_mode_of_every_module():
@@ -94,7 +96,7 @@ def test_evaluation_is_deterministic_and_restores_the_mode_of_every_module():
     model.frozen.eval()
     state = torch.get_rng_state()
     first, second = evaluate(model), evaluate(model)
-    assert torch.equal(first[("s2",)].matrices, second[("s2",)].matrices)
+    assert torch.equal(first[("s2",)].statistics, second[("s2",)].statistics)
     assert torch.equal(torch.get_rng_state(), state)
     assert (model.training, model.dropout.training, model.frozen.training) == (True, True, False)
 
@@ -117,22 +119,24 @@ def test_void_among_the_classes_is_left_out_of_the_scores():
             logits[:, CLASSES, 1, 0] = 5.0
             return logits
 
-    result = evaluate_subsets(SaysVoid(), lambda: [make_batch([0], void=CLASSES)], [("s2",)], CLASSES + 1, CLASSES)[("s2",)]
-    assert result.matrix[:, CLASSES].sum() == 1
-    assert result.scores.miou == 1 and result.interval(0) == (1.0, 1.0)
+    result = evaluate_subsets(
+        SaysVoid(), lambda: [make_batch([0], void=CLASSES)], [("s2",)], Confusion((*METRIC.classes, "void"), CLASSES)
+    )[("s2",)]
+    assert result.total[:, CLASSES].sum() == 1
+    assert result.score == 1 and result.interval(0) == (1.0, 1.0)
 
 
 def test_wrong_input_is_named():
     with pytest.raises(InputError, match="unknown modality 's3'"):
-        evaluate_subsets(Mean(), batches, [("s3",)], CLASSES, 9)
+        evaluate_subsets(Mean(), batches, [("s3",)], METRIC)
     with pytest.raises(InputError, match=r"logits have shape \(2, 4, 6, 6\), expected \(2, 7, 6, 6\)"):
-        evaluate_subsets(Mean(), batches, [("s2", "s1_asc")], 7, 9)
+        evaluate_subsets(Mean(), batches, [("s2", "s1_asc")], Confusion(tuple("abcdefg"), 9))
     with pytest.raises(InputError, match="label 9"):
-        evaluate_subsets(Mean(), batches, [("s2",)], CLASSES)
+        evaluate_subsets(Mean(), batches, [("s2",)], Confusion(METRIC.classes))
     with pytest.raises(InputError, match="without labels"):
-        evaluate_subsets(Mean(), lambda: [Batch(make_batch([0]).frames, 60.0, torch.tensor([0]), torch.tensor([0]))], [("s2",)], CLASSES)
+        evaluate_subsets(Mean(), lambda: [Batch(make_batch([0]).frames, 60.0, torch.tensor([0]), torch.tensor([0]))], [("s2",)], METRIC)
 
 
 def test_a_subset_that_is_present_nowhere_has_no_places():
-    result = evaluate_subsets(Mean(), lambda: [make_batch([2])], [("s1_asc",)], CLASSES, 9)[("s1_asc",)]
-    assert result.skipped == 1 and len(result.matrices) == 0 and result.matrix.shape == (CLASSES, CLASSES)
+    result = evaluate_subsets(Mean(), lambda: [make_batch([2])], [("s1_asc",)], METRIC)[("s1_asc",)]
+    assert result.skipped == 1 and len(result.statistics) == 0 and result.total.shape == (CLASSES, CLASSES)
