@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from omnifuse.data.place import Place
+from omnifuse.errors import InputError
 from omnifuse.inference.plan import Tiling, Unit
 from omnifuse.inference.scene import Scene
 
@@ -35,6 +36,8 @@ def blended(
     places = _places(scene, unit, tiling, seen)
     while group := list(islice(places, at_once)):
         values = predict([place for _, _, place in group])
+        if values.shape[2:] != (tiling.tile, tiling.tile):
+            raise InputError(f"predict: {values.shape[2]} cells along a tile of {tiling.tile}. Try: the cells of the model's labels.")
         for (row, col, _), one in zip(group, values, strict=True):
             if total is None:
                 total = np.zeros((one.shape[0], *seen.shape), np.float32)

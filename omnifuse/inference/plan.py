@@ -145,13 +145,8 @@ class WorkFolder:
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> "WorkFolder":
-        (self.path / "done").mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free as soon as the process ends, however it does
-        except BlockingIOError:
-            self._lock.close()
-            raise InputError(f"{self.path}: another run is at work here. Try: wait for it, or another output.") from None
+        self._acquire()
+        (self.path / "done").mkdir(exist_ok=True)
         begun = self.path / "identity.json"
         if not begun.exists():
             write_whole(begun, json.dumps(self.identity).encode())
@@ -160,7 +155,7 @@ class WorkFolder:
         except ValueError:
             found = {}
         if found != self.identity:
-            self._lock.close()
+            self._release()
             other = ", ".join(key for key in self.identity if found.get(key) != self.identity[key]) or "others"
             raise InputError(
                 f"{self.path}: a run that differs in {other} was begun here and not ended. "
@@ -169,13 +164,40 @@ class WorkFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._lock is not None
-        self._lock.close()
+        self._release()
+
+    def begun(self) -> bool | None:
+        """Whether a run of this identity was begun here; None where none was."""
+        try:
+            return bool(json.loads((self.path / "identity.json").read_bytes()) == self.identity)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return False
 
     def left(self, units: list[Unit]) -> list[Unit]:
         """Return the units that are not done."""
         done = {entry.name for entry in (self.path / "done").iterdir()}
         return [unit for unit in units if unit.name not in done]
+
+    def forget(self) -> None:
+        """Remove what another run has begun here, unless it is at work."""
+        self._acquire()
+        self.remove()
+        self._release()
+
+    def _acquire(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free as soon as the process ends, however it does
+        except BlockingIOError:
+            self._lock.close()
+            raise InputError(f"{self.path}: another run is at work here. Try: wait for it, or another output.") from None
+
+    def _release(self) -> None:
+        assert self._lock is not None
+        self._lock.close()
 
     def remove(self) -> None:
         """Remove the folder: at once by name, so that no half of it is ever taken for a run to go on with."""
