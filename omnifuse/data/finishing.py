@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from omnifuse import __version__
-from omnifuse.classes import ClassTable
+from omnifuse.classes import ClassTable, Labels
 from omnifuse.config import to_dict
 from omnifuse.data.chunks import chunk_file
 from omnifuse.data.journal import Record, Written
 from omnifuse.data.layout import group_document, is_numeric, write_document, write_small
 from omnifuse.data.manifest import seal, small_files
-from omnifuse.data.place import PlaceSource, how_split
+from omnifuse.data.place import PlaceSource, how_split, labels_of, quantities_of
 from omnifuse.data.profiles import dates_per_chunk, profile_called
 from omnifuse.modalities import Modality
 
@@ -43,11 +43,12 @@ def finish(source: PlaceSource, store: Path, profile: str, records: Sequence[Rec
     labels = [record.get("target/labels") for record in records]
     labelled = any(one is not None for one in labels)
     if labelled:
-        _finish_labels(store / "target", source.classes, profile, labels)
+        _finish_labels(store / "target", labels_of(source), profile, labels)
     else:
         (store / "target" / "labels").rmdir()
         (store / "target").rmdir()
     _write_info(store / "place", source.info, how_split(source))
+    measured = quantities_of(source)
     attributes = {
         "profile": profile,
         "size": source.size,
@@ -55,6 +56,7 @@ def finish(source: PlaceSource, store: Path, profile: str, records: Sequence[Rec
         "sensors": list(source.modalities),
         "labels": labelled,
         "classes": None if source.classes is None else to_dict(source.classes),
+        **({} if measured is None else {"quantities": to_dict(measured)}),
         "provenance": {**source.provenance, "writer": f"omnifuse {__version__}"},
     }
     seal(store, attributes, chunked)
@@ -86,17 +88,20 @@ def _finish_sensor(group: Path, modality: Modality, side: int, profile: str, wri
     write_small(group / "moments", moments, ("place", "band", "moment"), named)
 
 
-def _finish_labels(group: Path, classes: ClassTable | None, profile: str, written: Sequence[Written | None]) -> None:
+def _finish_labels(group: Path, labels: Labels | None, profile: str, written: Sequence[Written | None]) -> None:
     found = next(one for one in written if one is not None)
     axes = {1: ("class",), 2: ("y", "x")}.get(len(found.shape), tuple(f"axis_{i}" for i in range(len(found.shape))))
     about: dict[str, Any] = {"long_name": "class"}
-    if classes is not None:
+    if isinstance(labels, ClassTable):
         about |= {
-            "flag_values": list(range(len(classes.names))),
-            "flag_meanings": " ".join(name.replace(" ", "_") for name in classes.names),
-            "flag_colors": " ".join(classes.colors),
-            "ignored": classes.ignore,
+            "flag_values": list(range(len(labels.names))),
+            "flag_meanings": " ".join(name.replace(" ", "_") for name in labels.names),
+            "flag_colors": " ".join(labels.colors),
+            "ignored": labels.ignore,
         }
+    elif labels is not None:
+        axes = ("quantity", "y", "x")[: len(found.shape)]
+        about = {"long_name": "quantity", "quantities": list(labels.names), "quantity_units": list(labels.units)}
     write_document(group, group_document({}))
     _finish_array(group / "labels", profile, written, found.shape, np.dtype(found.dtype), axes, about, 0)
     write_small(

@@ -12,7 +12,7 @@ import numpy as np
 
 from omnifuse.config import to_dict
 from omnifuse.data.manifest import FORMAT, load_json, replace_file
-from omnifuse.data.place import PlaceSource
+from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.errors import InputError
 
 
@@ -85,12 +85,13 @@ class Journal:
 
 def identity_of(source: PlaceSource, profile: str) -> dict[str, str]:
     """Return digests of all that says which store will be written."""
+    labels = labels_of(source)
     parts = {
         "format": FORMAT,
         "profile": profile,
         "modalities": [to_dict(modality) for modality in source.modalities.values()],
         "size": source.size,
-        "classes": None if source.classes is None else to_dict(source.classes),
+        "classes": None if labels is None else to_dict(labels),
         "places": source.info,
         "provenance": source.provenance,
     }

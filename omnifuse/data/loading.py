@@ -125,7 +125,8 @@ def check_labels(target: Num[np.ndarray, "..."], classes: ClassTable) -> None:
     if target.dtype.kind == "f":
         if target.shape != (len(classes.names),):
             raise InputError(f"labels of shape {target.shape}, expected ({len(classes.names)},). Try: one value per class of the place.")
-        if not ((target >= 0) & (target <= 1)).all():  # also where one is not finite
+        unknown = np.isnan(target) & (not classes.exclusive)
+        if not (unknown | ((target >= 0) & (target <= 1))).all():  # also where one is not finite
             raise InputError(f"labels {target.tolist()}, expected values from 0 to 1. Try: shares, or 0 and 1.")
         return
     wrong = (target != classes.ignore) & ((target < 0) | (target >= len(classes.names)))

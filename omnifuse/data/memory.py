@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from omnifuse.data.loading import read_places
-from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.place import Place, PlaceSource, quantities_of
 
 
 class InMemory:
@@ -20,6 +20,7 @@ class InMemory:
     def __init__(self, source: PlaceSource, places: list[Place] | None = None) -> None:
         self.modalities = source.modalities
         self.classes = source.classes
+        self.quantities = quantities_of(source)
         self.size = source.size
         self.info = source.info
         self.provenance = source.provenance

@@ -162,9 +162,14 @@ class Quantified(Protocol):
         """What the labels measure; None where they are classes."""
 
 
+def quantities_of(source: PlaceSource) -> Quantities | None:
+    """Return what the labels of a source measure; None where they are classes, or there are none."""
+    return source.quantities if isinstance(source, Quantified) else None
+
+
 def labels_of(source: PlaceSource) -> Labels | None:
     """Return what the labels of a source speak of; None where there are none."""
-    measured = source.quantities if isinstance(source, Quantified) else None
+    measured = quantities_of(source)
     return source.classes if measured is None else measured
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.modalities import check_names
 
@@ -23,6 +23,7 @@ class SensorView:
         self.source = source
         self.modalities = {name: source.modalities[name] for name in names}
         self.classes = source.classes
+        self.quantities = quantities_of(source)
         self.size = source.size
         self.info = source.info
         self.provenance = source.provenance

@@ -5,6 +5,7 @@
     <sensor>/crc32c (place)   check sum of the values of each place: which file belongs to which
     <sensor>/moments (place, band, 3)   number of pixels, mean and sum of squared deviations: the statistics of any split
     target/labels (place, y, x), or (place, class) for shares of classes   target/count (place)   likewise for labels
+    target/labels (place, quantity, y, x) or (place, quantity) of quantities: floats, NaN where unknown
     target/pixels (place, class + 1)   pixels of each class and, last, of the ignored label
     place/...   metadata of the places: numbers as arrays, text in the attributes; `splits` says how a split was made
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from omnifuse.classes import ClassTable
+from omnifuse.classes import ClassTable, Quantities
 from omnifuse.config import from_dict
 from omnifuse.data.chunked import ChunkedArray, Verify, small_array
 from omnifuse.data.files import Files, Folder
@@ -63,6 +64,7 @@ class Store:
 
     modalities: dict[str, Modality]
     classes: ClassTable | None
+    quantities: Quantities | None
     size: float
     info: list[dict[str, str | int | float]]
 
@@ -74,6 +76,8 @@ class Store:
         self.size = attributes["size"]
         self.provenance: dict[str, str] = attributes["provenance"]
         self.classes = None if attributes["classes"] is None else from_dict(ClassTable, attributes["classes"], f"{path}: classes")
+        measured = attributes.get("quantities")
+        self.quantities = None if measured is None else from_dict(Quantities, measured, f"{path}: quantities")
         self.modalities = {
             name: from_dict(Modality, sealed.metadata[name]["attributes"], f"{path}: {name}") for name in attributes["sensors"]
         }

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from omnifuse import randomness
-from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.errors import ConfigError, InputError
 
@@ -55,6 +55,7 @@ class Subset:
         self.indices = indices
         self.modalities = source.modalities
         self.classes = source.classes
+        self.quantities = quantities_of(source)
         self.size = source.size
         self.info = [source.info[index] for index in indices]
         self.provenance = source.provenance

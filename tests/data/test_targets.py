@@ -8,12 +8,15 @@ import pytest
 from pydantic import TypeAdapter
 
 from omnifuse.classes import ClassTable, Quantities
+from omnifuse.data.loading import check_labels
+from omnifuse.data.memory import InMemory
 from omnifuse.data.place import Place, PlaceSource, frames_of, labels_of, read_sensors
+from omnifuse.data.sensors import SensorView
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, class_ids
 from omnifuse.data.sources.flair_protocols import flair_merge
 from omnifuse.data.sources.pastis_layout import CLASSES as PASTIS
 from omnifuse.data.statistics import band_statistics
-from omnifuse.data.store import Store, write_store
+from omnifuse.data.store import Store, open_tree, write_store
 from omnifuse.data.subset import Subset
 from omnifuse.data.targets import (
     AverageConfig,
@@ -188,3 +191,34 @@ def test_rules_are_read_from_json():
     adapter = TypeAdapter(TargetConfig)
     rule = MergeConfig(groups={"a": ("soil", "wood")})
     assert adapter.validate_json(adapter.dump_json(rule)) == rule
+
+
+@pytest.mark.parametrize("profile", ["training", "archive"])
+@pytest.mark.parametrize("shape", [(2,), (2, 8, 8)])
+def test_quantities_go_to_a_store_and_come_back(tmp_path, shape, profile):
+    labels = Quantities(("height", "cover"), ("m", "1"), (5.0, 0.5), (2.0, 0.25))
+    targets = [np.random.default_rng(index).normal(size=shape).astype(np.float32) for index in range(3)]
+    targets[1][0] = np.nan
+    targets[2] = None
+    source = Labelled(targets, None, labels)
+    write_store(source, tmp_path / "store", profile=profile)
+    store = Store(tmp_path / "store")
+    assert (
+        labels_of(store)
+        == labels
+        == labels_of(Subset(store, np.array([1])))
+        == labels_of(InMemory(store))
+        == labels_of(SensorView(store, ()))
+    )
+    for index, target in enumerate(targets):
+        np.testing.assert_array_equal(store[index].target, target)
+    axes = ("place", "quantity", "y", "x")[: 1 + len(shape)]
+    with open_tree(tmp_path / "store") as tree:
+        assert tree["target"].labels.dims == axes and tree["target"].labels.attrs["quantity_units"] == ["m", "1"]
+
+
+def test_unknown_presence_passes_and_a_wrong_share_does_not():
+    table = PresenceConfig().labels(TABLE)
+    check_labels(np.full(3, np.nan, np.float32), table)
+    with pytest.raises(InputError, match="from 0 to 1"):
+        check_labels(np.array([0, 1.5, np.nan], np.float32), table)

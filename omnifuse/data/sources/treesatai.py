@@ -116,7 +116,7 @@ class TreeSatAI:
         self.mono = mono
         self.size = SIZE
         self.modalities = {name: MODALITIES[name] for name in _SERIES} | {"aerial": AERIAL} | _mono_modalities(mono)
-        self.classes = ClassTable(GENERA, _COLORS)
+        self.classes = ClassTable(GENERA, _COLORS, exclusive=False, present_above=THRESHOLD)
         self._tiles = find_tiles(self.folder)
         self._shares = read_shares(label_file(self.folder))
         self.info = [_info(tile, files) for tile, files in self._tiles.items()]
