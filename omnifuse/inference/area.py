@@ -35,7 +35,7 @@ from omnifuse.inference.scene import Grid, Scene
 from omnifuse.models.model import FusionModel
 
 _UNKNOWN = 64  # cells of a tile, where a model does not say on which places it was trained
-_one_at_a_time = threading.Lock()  # a Dask worker has many threads, a unit takes memory
+one_at_a_time = threading.Lock()  # a Dask worker has many threads, a unit takes memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class MapJob:
     folder: Path
 
     def __call__(self, unit: Unit) -> None:
-        with _one_at_a_time, threads(self.options.threads):
+        with one_at_a_time, threads(self.options.threads):
             predictor = loaded(self.model, self.options.device)
             found = blended(self.scene, lambda places: self._predict(predictor, places), unit, self.tiling, self.options.at_once)
         for layer in self.layers:
