@@ -4,7 +4,7 @@ So a score, its bootstrap interval, a paired difference and the pooled score of 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Num
@@ -20,6 +20,7 @@ from omnifuse.objectives.regression import quantities_like
 Scores = dict[str, Float[Tensor, "*n"]]
 
 
+@runtime_checkable
 class Metric(Protocol):
     """How predictions are scored.
 

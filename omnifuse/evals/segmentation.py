@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, Integer, Num
 from torch import Tensor
 
 from omnifuse.errors import InputError
@@ -83,7 +83,7 @@ def confusion_matrices(
     return flat.view(len(target), num_classes, num_classes).cpu()
 
 
-def without_void(matrix: Int[Tensor, "*n k k"], void: int) -> Int[Tensor, "*n k k"]:
+def without_void(matrix: Num[Tensor, "*n k k"], void: int) -> Num[Tensor, "*n k k"]:
     """Set row and column of `void` to zero; a `void` that is none of the classes changes nothing."""
     kept = matrix.clone()
     if 0 <= void < matrix.shape[-1]:
