@@ -7,8 +7,10 @@ choose one image of a series, as in `store.zarr#s2@time=3`.
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,17 +188,16 @@ def _zarr(path: str) -> Iterator[Any]:
     """Open an array of a Zarr store with axes (band, y, x)."""
     check_installed(path, "rioxarray")
     import rioxarray  # noqa: F401 (adds `.rio`)
-    import xarray
 
     store, _, name = path.partition("#")
     name, _, image = name.partition("@")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of metadata that are not consolidated
-            dataset = xarray.open_zarr(store, mask_and_scale=False, decode_coords="all", chunks=None)
+            dataset = _opened_store(store, _changed(store)) if image else _open_store(store)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{store}: cannot be read ({type(error).__name__}: {error}). Try: a Zarr store that xarray opens.") from None
-    with dataset:
+    with nullcontext(dataset) if image else dataset:
         names = [str(key) for key, value in dataset.data_vars.items() if value.ndim >= 2]
         if (not name and len(names) != 1) or (name and name not in names):
             raise InputError(f"{store}: arrays {', '.join(names) or 'none'}. Try: name one of them behind the path, as in `{store}#name`.")
@@ -209,6 +210,24 @@ def _zarr(path: str) -> Iterator[Any]:
             raise InputError(f"{path}: axes {', '.join(map(str, array.dims))}, expected (band, y, x). Try: select along the others.")
         array = array.rename({rest[0]: "band"}) if rest else array.expand_dims("band")
         yield array.transpose("band", "y", "x")
+
+
+def _open_store(store: str) -> Any:
+    import xarray
+
+    return xarray.open_zarr(store, mask_and_scale=False, decode_coords="all", chunks=None)
+
+
+@lru_cache(maxsize=8)
+def _opened_store(store: str, changed: int) -> Any:
+    """Return a store that stays open: opening takes as long as many windows, and an image of a series is read window by window."""
+    return _open_store(store)
+
+
+def _changed(store: str) -> int:
+    """Return when the metadata of a local store changed, so that one that was written anew is opened anew."""
+    file = Path(store) / "zarr.json"
+    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def _zarr_header(path: str, array: Any) -> Header:

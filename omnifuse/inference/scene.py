@@ -59,8 +59,11 @@ class Scene(Protocol):
     def read(self, row: int, col: int, cells: int) -> Place | None:
         """Return a square of ground of `cells` × `cells` cells whose upper left cell is (`row`, `col`); None where no sensor saw it.
 
-        The square may reach over the border of the area (`row` and `col` may be negative). An image without data on all of the
-        square is left out; elsewhere a pixel without data takes the value of the nearest pixel with data of its image.
+        The square may reach over the border of the area (`row` and `col` may be negative). An image that has a band without any data
+        on the square is left out; elsewhere a pixel without data takes the value of the nearest one in its row that has some, and a
+        row without any that of the nearest row that has some. A sensor without images is there with none.
+
+        Sensors whose pixels are larger than a cell are copied where the square starts at one of their pixels, else resampled.
 
         Raises:
             InputError: where the square is not a whole number of a sensor's pixels, or a file cannot be read.

@@ -124,7 +124,7 @@ class _Ground:
 def _common_ground(rasters: Sequence[Footprint]) -> _Ground:
     reference = max(rasters, key=lambda raster: raster.gsd)  # the first of several
     header, step = reference.header, reference.gsd
-    crs, origin = (header.crs, (header.left, header.top)) if header.metric == 1.0 else (_utm(header), (0.0, 0.0))
+    crs, origin = (header.crs, (header.left, header.top)) if header.metric == 1.0 else (utm_zone(header), (0.0, 0.0))
     edges = np.array([_inner(raster, crs) for raster in rasters])
     west, north = edges[:, 0].max(), edges[:, 1].min()
     east, south = edges[:, 2].min(), edges[:, 3].max()
@@ -152,7 +152,7 @@ def _inner(raster: Footprint, crs: str) -> tuple[float, float, float, float]:
     return west + raster.context, north - raster.context, east - raster.context, south + raster.context
 
 
-def _utm(header: Header) -> str:
+def utm_zone(header: Header) -> str:
     """Return the UTM zone of a raster's centre."""
     from rasterio.warp import transform
 
