@@ -184,6 +184,9 @@ def test_integers_are_cut_to_their_range_and_not_wrapped():
     )
     after = band_noise(bright, 1.0, MODS, 0).frames["spot"].pixels.int()
     assert (after == 255).any() and after.float().mean() > 200
+    high = replace(batch, frames={"s2": replace(batch.frames["s2"], pixels=torch.full_like(batch.frames["s2"].pixels, 32_700))})
+    after = band_noise(high, 1.0, MODS, 0).frames["s2"].pixels
+    assert after.dtype == torch.int16 and after.max() == 32_767 and after.min() > 20_000
     wide = replace(bright, frames={"spot": replace(bright.frames["spot"], pixels=bright.frames["spot"].pixels.to(torch.uint16))})
     after = band_noise(wide, 1.0, MODS, 0).frames["spot"].pixels
     assert after.dtype == torch.uint16 and after.int().max() == 255  # the unit says 8-bit, whatever the type
