@@ -281,14 +281,22 @@
     const box = viewer.getBoundingClientRect();
     swipe((event.clientX - box.left) / box.width);
   };
+  let grabbed = null;
   divider.addEventListener("pointerdown", (event) => {
     if (event.button) return;
+    grabbed = { x: event.clientX, moved: false, line: event.target === divider };
     divider.setPointerCapture(event.pointerId);
     divider.focus({ preventScroll: true });
     event.preventDefault();
   });
   divider.addEventListener("pointermove", (event) => {
-    if (divider.hasPointerCapture(event.pointerId)) slide(event);
+    if (!grabbed || !divider.hasPointerCapture(event.pointerId)) return;
+    grabbed.moved ||= Math.abs(event.clientX - grabbed.x) >= 3;
+    if (grabbed.moved) slide(event);
+  });
+  divider.addEventListener("pointerup", (event) => { // its line is in nobody's way: a click on it is a click on the map
+    if (grabbed && grabbed.line && !grabbed.moved) inspect(...toGround(event.clientX, event.clientY));
+    grabbed = null;
   });
 
   // ---- keys and controls

@@ -120,7 +120,8 @@ def _on_ground(header: Header, index: tuple[int, ...], ground: Header, height: i
     from rasterio import Affine
     from rasterio.warp import Resampling, reproject, transform_bounds
 
-    bounds = (ground.left, ground.top - ground.height * ground.pixel_height, ground.left + ground.width * ground.pixel_width, ground.top)
+    across, down = ground.width * ground.pixel_width, ground.height * ground.pixel_height
+    bounds = (ground.left, ground.top - down, ground.left + across, ground.top)
     target = np.full((len(index), height, width), np.nan, np.float32)
     try:
         west, south, east, north = transform_bounds(ground.crs, header.crs, *bounds)
@@ -144,7 +145,7 @@ def _on_ground(header: Header, index: tuple[int, ...], ground: Header, height: i
             ),
             src_crs=header.crs,
             src_nodata=np.nan,
-            dst_transform=rasterio.transform.from_bounds(*bounds, width, height),
+            dst_transform=Affine(across / width, 0, ground.left, 0, -down / height, ground.top),
             dst_crs=ground.crs,
             dst_nodata=np.nan,
             resampling=Resampling.average,
