@@ -1,6 +1,8 @@
 """Areas in memory, and models whose maps are known, for tests of whole-area predictions."""
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -73,6 +75,18 @@ class MemoryScene:
                 made[np.ix_(range(3), range(made.shape[1]), i, j)] = picked
         mean, std = np.array(modality.mean, np.float32), np.array(modality.std, np.float32)
         return mean[:, None, None] + std[:, None, None] / 4 * made
+
+
+@dataclass(frozen=True)
+class Dying(MemoryScene):
+    """An area that kills who reads its lower half while there is a file `trap`."""
+
+    trap: str = ""
+
+    def read(self, row: int, col: int, cells: int) -> Place | None:
+        if row > 20 and Path(self.trap).exists():
+            os._exit(1)
+        return super().read(row, col, cells)
 
 
 def own_values(places: list[Place]) -> np.ndarray:
