@@ -26,12 +26,14 @@ class _Command:
         run: Called with the arguments and the flags; returns an exit code, or None for 0.
         arguments: Name and meaning of each argument, all of which must be given.
         listing: How many of them must be there before the flags can be listed.
+        optional: How many of the last ones may be left out.
     """
 
     help: str
     run: Callable[[list[str], list[str]], int | None]
     arguments: tuple[tuple[str, str], ...] = ()
     listing: int = 0
+    optional: int = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = [value for argument, _ in command.arguments if (value := getattr(known, argument)) is not None]
     flags = words[len(given) :]
     asked = bool(_HELP & set(flags))
-    if len(values) < (command.listing if asked else len(command.arguments)):
+    if len(values) < (command.listing if asked else len(command.arguments) - command.optional):
         known.parser.print_help()
         return 0 if asked else 2
     try:
@@ -95,6 +97,23 @@ def _finetune(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.recipe import read_recipe, with_flags
 
     finetune(with_flags(read_recipe(Path(values[0]), FinetuneConfig), flags, f"omnifuse finetune {values[0]}"))
+
+
+def _embed(values: list[str], flags: list[str]) -> None:
+    from omnifuse.runs.embedding import EmbedCommand, embed
+    from omnifuse.runs.opening import command_line
+
+    model, path = [*values, "", ""][:2]
+    command, found = command_line(EmbedCommand, path or None, flags, "omnifuse embed MODEL STORE")
+    embed(model, found, command)
+
+
+def _search(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.searching import SearchCommand, search
+
+    search([*values, ""][0], tyro.cli(SearchCommand, args=flags, prog="omnifuse search EMBEDDINGS"))
 
 
 def _landscape(values: list[str], flags: list[str]) -> None:
@@ -173,6 +192,12 @@ _COMMANDS = {
     "quickstart": _Command("landscape, pretraining, fine-tuning, every sensor subset, report", _quickstart),
     "pretrain": _Command("pretrain encoders without labels", _pretrain, _RECIPE, listing=1),
     "finetune": _Command("fine-tune a model on labels", _finetune, _RECIPE, listing=1),
+    "embed": _Command(
+        "write a vector for every place of a store, or for every cell or square of rasters",
+        _embed,
+        (("MODEL", "a model folder, or a name"), ("STORE", "a store, or a data set in its published layout")),
+    ),
+    "search": _Command("find the most similar places by their vectors", _search, (("EMBEDDINGS", "table of vectors (.parquet)"),)),
     "map": _Command("show a map over its imagery on one page: swipe, zoom, click", _map, (("MAP", "a map of classes (.tif)"),)),
     "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
     "data convert": _Command(

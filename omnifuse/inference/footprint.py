@@ -99,6 +99,39 @@ def wkb(outline: Outline) -> bytes:
     return polygons[0] if len(polygons) == 1 else struct.pack("<BII", 1, 6, len(polygons)) + b"".join(polygons)
 
 
+def read_wkb(raw: bytes) -> Outline:
+    """Return the outline that `wkb` wrote; holes of the polygons of others are passed over.
+
+    Raises:
+        InputError: for anything but little-endian polygons.
+    """
+    try:
+        order, kind, number = struct.unpack_from("<BII", raw)
+        if order != 1 or kind not in (3, 6):
+            raise InputError(f"geometry of type {kind}, expected a polygon. Try: a table that `omnifuse embed` wrote.")
+        if kind == 6:
+            parts, start = [], 9
+            for _ in range(number):
+                ring, start = _ring_at(raw, start)
+                parts.append(ring)
+            return parts
+        return [_ring_at(raw, 0)[0]]
+    except struct.error:
+        raise InputError("geometry: cut short. Try: write the table again.") from None
+
+
+def _ring_at(raw: bytes, start: int) -> tuple[Ring, int]:
+    """Return the outer ring of the polygon that begins there, and where the polygon ends."""
+    rings, place = struct.unpack_from("<I", raw, start + 5)[0], start + 9
+    found: list[Ring] = []
+    for _ in range(rings):
+        (points,) = struct.unpack_from("<I", raw, place)
+        values = struct.unpack_from(f"<{2 * points}d", raw, place + 4)
+        found.append(list(zip(values[::2], values[1::2], strict=True)))
+        place += 4 + 16 * points
+    return found[0], place
+
+
 def bbox(outline: Outline) -> tuple[float, float, float, float]:
     """Return west, south, east and north; west is larger than east where the outline crosses the antimeridian."""
     rings = [np.array(ring) for ring in outline]
