@@ -14,8 +14,18 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from omnifuse.config import to_dict
 from omnifuse.errors import CheckpointError, ConfigError
-from omnifuse.inference.folder import CONFIG, WEIGHTS, ContrastArchitecture, ModelFolder, SegmentationArchitecture, read_weights
+from omnifuse.inference.folder import (
+    CONFIG,
+    WEIGHTS,
+    AnyArchitecture,
+    ContrastArchitecture,
+    ModelFolder,
+    ReferenceArchitecture,
+    read_weights,
+)
 from omnifuse.models.model import FusionModel
+from omnifuse.models.reference_model import ReferenceModel
+from omnifuse.models.timm_encoder import TimmConfig
 from omnifuse.models.vit import ViTConfig
 from omnifuse.models.weights import load_strictly
 from omnifuse.objectives.contrast import Contrast
@@ -23,7 +33,7 @@ from omnifuse.objectives.contrast import Contrast
 _MOST_TENSORS = 20_000  # ten ViT-G have 6,000
 _LARGEST = 10_000_000  # of a size in a configuration; no layer is as wide
 _AGAIN = "Try: download the folder again."
-Model = FusionModel | Contrast
+Model = FusionModel | Contrast | ReferenceModel
 
 
 def restore(folder: Path, content: ModelFolder) -> Model:
@@ -42,10 +52,12 @@ def restore(folder: Path, content: ModelFolder) -> Model:
     return model
 
 
-def make(found: SegmentationArchitecture | ContrastArchitecture) -> Model:
+def make(found: AnyArchitecture) -> Model:
     """Return the model of an architecture with fresh weights."""
     if isinstance(found, ContrastArchitecture):
         return found.objective.build(found.sensors)
+    if isinstance(found, ReferenceArchitecture):
+        return ReferenceModel(found.model)
     return FusionModel(found.model)
 
 
@@ -93,7 +105,7 @@ def _check_sizes(content: ModelFolder, where: str) -> None:
         if not math.isfinite(value) or (abs(value) > _LARGEST and isinstance(value, int)):
             raise CheckpointError(f"{where}: field `architecture{name}` is {value}, which no model has. {_AGAIN}")
     for name, encoder in content.architecture.sensors.encoders.items():
-        if isinstance(encoder, ViTConfig) and encoder.weights:
+        if isinstance(encoder, ViTConfig | TimmConfig) and encoder.weights:
             found = json.dumps(encoder.weights[:80])
             raise CheckpointError(f"{where}: the encoder of {name!r} reads {found}; a model folder holds all of its weights. {_AGAIN}")
 

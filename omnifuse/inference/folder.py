@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnifuse import __version__
-from omnifuse.classes import Labels, Quantities
+from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.config import Config, from_dict, read_json, to_dict, write_json
 from omnifuse.errors import CheckpointError, ConfigError
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncodersConfig, ModelConfig
+from omnifuse.models.timm_encoder import TimmConfig
+from omnifuse.models.reference_model import ReferenceConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.models.vit import ViTConfig
 from omnifuse.models.weights import check_header, check_looks_like_weights, read_tensors
@@ -68,7 +70,28 @@ class ContrastArchitecture(Config):
         return "embedding"
 
 
-Architecture = Annotated[SegmentationArchitecture | ContrastArchitecture, Field(discriminator="kind")]
+@dataclass(frozen=True, kw_only=True)
+class ReferenceArchitecture(Config):
+    """A published U-TAE, layer by layer."""
+
+    model: ReferenceConfig
+    kind: Literal["reference"] = "reference"
+
+    @property
+    def sensors(self) -> EncodersConfig:
+        return self.model.sensors
+
+    @property
+    def labels(self) -> ClassTable:
+        return self.model.labels
+
+    @property
+    def task(self) -> str:
+        return "segmentation"
+
+
+AnyArchitecture = SegmentationArchitecture | ContrastArchitecture | ReferenceArchitecture
+Architecture = Annotated[AnyArchitecture, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +132,14 @@ def origins(sensors: EncodersConfig) -> dict[str, date]:
 
 def without_paths(sensors: EncodersConfig) -> EncodersConfig:
     """Return the configuration without the files that a training started from: the weights hold what they gave."""
-    encoders = {name: replace(e, weights="") if isinstance(e, ViTConfig) else e for name, e in sensors.encoders.items()}
+    encoders = {name: replace(e, weights="") if isinstance(e, ViTConfig | TimmConfig) else e for name, e in sensors.encoders.items()}
     return replace(sensors, encoders=encoders)
 
 
 def write_folder(
     folder: Path,
     module: nn.Module,
-    architecture: SegmentationArchitecture | ContrastArchitecture,
+    architecture: AnyArchitecture,
     facts: dict[str, JsonValue],
     card: Callable[["ModelFolder"], str],
 ) -> ModelFolder:

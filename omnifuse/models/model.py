@@ -16,11 +16,12 @@ from omnifuse.modalities import Modality, check_names
 from omnifuse.models.encoder import Encoder
 from omnifuse.models.fusions import FusionConfig
 from omnifuse.models.heads import HeadConfig
+from omnifuse.models.timm_encoder import TimmConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.models.vit import ViTConfig
 from omnifuse.nn.segments import segment_mean
 
-EncoderConfig = Annotated[UTAEConfig | ViTConfig, Field(discriminator="kind")]
+EncoderConfig = Annotated[UTAEConfig | ViTConfig | TimmConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,10 +131,10 @@ class ViT(nn.Module):
         share = (side - 2 * self.modality.context) / side
         maps = (crop_context(x[: len(frames.pixels)], share) for x in (coarse, *reversed(fine)))
         present = frames.present.nonzero()[:, 0].to(frames.pixels.device)
-        return Features(tuple(_mean_of_frames(x, frames.count) for x in maps), present, frames.num_places)
+        return Features(tuple(mean_of_frames(x, frames.count) for x in maps), present, frames.num_places)
 
 
-def _mean_of_frames(x: Float[Tensor, "n d h w"], count: Int[Tensor, " b"]) -> Float[Tensor, "p d h w"]:
+def mean_of_frames(x: Float[Tensor, "n d h w"], count: Int[Tensor, " b"]) -> Float[Tensor, "p d h w"]:
     """Average the maps of each place; one row for each place that has any."""
     count = count[count > 0]
     if bool((count == 1).all()):  # the usual case; the finest maps are large
@@ -142,8 +142,12 @@ def _mean_of_frames(x: Float[Tensor, "n d h w"], count: Int[Tensor, " b"]) -> Fl
     return torch.stack([part.mean(0) for part in torch.split(x, count.tolist())])
 
 
-def _timm_model(config: ViTConfig, in_channels: int, patch: int, **size: int) -> Any:
-    """Return the timm transformer; `size` is the `img_size` that its table of positions is made for, if not the name's own."""
+def import_timm() -> Any:
+    """Return the timm package.
+
+    Raises:
+        ConfigError: where the torchvision that it needs does not fit torch.
+    """
     try:
         import timm
     except RuntimeError as error:
@@ -151,6 +155,12 @@ def _timm_model(config: ViTConfig, in_channels: int, patch: int, **size: int) ->
             f"timm cannot be imported ({error}): torch and torchvision do not belong together. "
             "Try: install torch and torchvision in one command."
         ) from None
+    return timm
+
+
+def _timm_model(config: ViTConfig, in_channels: int, patch: int, **size: int) -> Any:
+    """Return the timm transformer; `size` is the `img_size` that its table of positions is made for, if not the name's own."""
+    timm = import_timm()
     known = timm.list_models("vit_*")
     if config.name not in known:
         near = get_close_matches(config.name, known, 1)
