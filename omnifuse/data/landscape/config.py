@@ -1,6 +1,7 @@
 """What a landscape is asked to be."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from omnifuse.config import Config
 from omnifuse.data.landscape.regions import REGIONS
@@ -24,6 +25,7 @@ class LandscapeConfig(Config):
         looks: Equivalent number of looks of the radar: fewer is more speckle.
         hr: Pixels of the high-resolution image along 10 m, 1 to 16; 8 is 1.25 m.
         regions: Numbers or names of the regions that places are spread over in turn.
+        target: What labels say: the class of each pixel, or quantities of its plants (`quantities.QUANTITIES`).
     """
 
     places: int = 240
@@ -35,6 +37,7 @@ class LandscapeConfig(Config):
     looks: float = 4.0
     hr: int = 8
     regions: tuple[int | str, ...] = (0, 1, 2, 3, 4)
+    target: Literal["classes", "quantities"] = "classes"
 
     def __post_init__(self) -> None:
         check_names(self.sensors, SENSORS, "landscape: `sensors`")

@@ -1,18 +1,20 @@
 """The landscape as a source of places."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from omnifuse.classes import ClassTable
+from omnifuse.classes import ClassTable, Quantities
 from omnifuse.data.landscape import climate, highres, optical, radar
 from omnifuse.data.landscape.config import LandscapeConfig
 from omnifuse.data.landscape.covers import CLASSES
 from omnifuse.data.landscape.parcels import Parcels, draw_parcels
 from omnifuse.data.landscape.phenology import State, grow
+from omnifuse.data.landscape.quantities import QUANTITIES, quantities
 from omnifuse.data.place import Place, Series
-from omnifuse.modalities import MODALITIES, Modality
+from omnifuse.modalities import MODALITIES, Modality, check_names
 from omnifuse.randomness import numpy_generator
 
 
@@ -23,10 +25,10 @@ class Landscape:
     process has the same bytes. Labels are never drawn into an image: both come from the state of the parcels.
     """
 
-    classes: ClassTable | None = CLASSES
-
     def __init__(self, config: LandscapeConfig) -> None:
         self.config = config
+        self.classes: ClassTable | None = None if config.target == "quantities" else CLASSES
+        self.quantities: Quantities | None = QUANTITIES if config.target == "quantities" else None
         self.size = 10.0 * config.size
         self.provenance = {"source": f"synthetic landscape of omnifuse, seed {config.seed}", "licence": "Apache-2.0"}
         self.modalities: dict[str, Modality] = {name: statistics(name, config.hr) for name in config.sensors}
@@ -50,6 +52,11 @@ class Landscape:
         return grow(rng, parcels.cover, climate.locate(self.config, index), self.config.difficulty)
 
     def __getitem__(self, index: int) -> Place:
+        return self.read(index, self.config.sensors)
+
+    def read(self, index: int, sensors: Sequence[str]) -> Place:
+        """Return a place as some sensors saw it (`omnifuse.data.place.Selective`); the others are not rendered."""
+        check_names(sensors, self.config.sensors, "landscape")
         if not 0 <= index < len(self):
             raise IndexError(f"landscape: place {index} of {len(self)}.")
         config, site = self.config, climate.locate(self.config, index)
@@ -83,9 +90,9 @@ class Landscape:
 
         makers = {"s2": s2, "s1_asc": s1_asc, "spot": spot, "dem": dem, "climate": monthly}
         return Place(
-            series={name: makers[name]() for name in config.sensors},
+            series={name: makers[name]() for name in sensors},
             size=self.size,
-            target=parcels.target(),
+            target=parcels.target() if self.quantities is None else quantities(parcels, state),
             info=self._info(site),
         )
 
