@@ -1,4 +1,4 @@
-"""The page of a map as people use it, in headless Chromium: what is clicked is what the raster has there, and nothing is asked of a network."""
+"""The page of a map in headless Chromium: what is clicked is what the raster has there, and nothing is asked of a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
