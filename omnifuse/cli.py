@@ -99,6 +99,21 @@ def _finetune(values: list[str], flags: list[str]) -> None:
     finetune(with_flags(read_recipe(Path(values[0]), FinetuneConfig), flags, f"omnifuse finetune {values[0]}"))
 
 
+def _robustness(values: list[str], flags: list[str]) -> None:
+    from omnifuse.runs.opening import command_line
+    from omnifuse.runs.robustness import RobustnessCommand, measure
+
+    model, path = [*values, "", ""][:2]
+    command, found = command_line(RobustnessCommand, path or None, flags, "omnifuse robustness MODEL STORE")
+    measure(model, found, command)
+
+
+def _predict(values: list[str], flags: list[str]) -> None:
+    from omnifuse.runs.predicting import predict
+
+    predict(values[0], flags)
+
+
 def _embed(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.embedding import EmbedCommand, embed
     from omnifuse.runs.opening import command_line
@@ -192,6 +207,9 @@ _COMMANDS = {
     "quickstart": _Command("landscape, pretraining, fine-tuning, every sensor subset, report", _quickstart),
     "pretrain": _Command("pretrain encoders without labels", _pretrain, _RECIPE, listing=1),
     "finetune": _Command("fine-tune a model on labels", _finetune, _RECIPE, listing=1),
+    "predict": _Command(
+        "map an area of any size from rasters of any sensors", _predict, (("MODEL", "a model folder, or a name"),), listing=1
+    ),
     "embed": _Command(
         "write a vector for every place of a store, or for every cell or square of rasters",
         _embed,

@@ -27,12 +27,13 @@ from omnifuse.frames import Batch
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units
+from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture
 from omnifuse.inference.layers import Layer, layers_of, stored, unseen
 from omnifuse.inference.plan import Tiling, Unit, WorkFolder, read_block, units_of, write_block
 from omnifuse.inference.predictor import Predictor
 from omnifuse.inference.releases import read_named
 from omnifuse.inference.scene import Grid, Scene
-from omnifuse.models.model import FusionModel
+from omnifuse.models.heads import SegmentationConfig
 
 _UNKNOWN = 64  # cells of a tile, where a model does not say on which places it was trained
 one_at_a_time = threading.Lock()  # a Dask worker has many threads, a unit takes memory
@@ -152,7 +153,7 @@ def predict_area(
     folder, _ = read_named(str(model))
     predictor = loaded(str(folder.resolve()), options.device)
     tiling = tiling_of(predictor, scene.grid.gsd, options)
-    layers = layers_of(labels_of_maps(predictor), confidence, probabilities)
+    layers = layers_of(labels_of_maps(predictor.config.architecture), confidence, probabilities)
     files = files_of(out, layers)
     identity = {
         "model": predictor.config.weights.sha256,
@@ -270,32 +271,46 @@ def shares_of(layer: Layer, units: Sequence[Unit], folder: Path) -> tuple[float,
 
 def tiling_of(predictor: Predictor, gsd: float, options: AreaOptions) -> Tiling:
     """Return the lattice for a model on cells of `gsd` metres."""
-    align = coarsest(predictor, gsd)
+    align = coarsest(predictor.config.architecture, gsd)
     size = predictor.config.facts.get("place size (m)")
     trained = round(size / gsd) if isinstance(size, int | float) else _UNKNOWN
     tile = options.tile or max(align, round(trained / align) * align)
     return Tiling.of(tile, align, None if options.halo < 0 else options.halo)
 
 
-def coarsest(predictor: Predictor, gsd: float) -> int:
+def coarsest(architecture: AnyArchitecture, gsd: float) -> int:
     """Return the cells of `gsd` metres along the coarsest cells of a model's maps, such that all tiles share the grids of its sensors."""
-    encoders = predictor.model.encoders.items()
-    scales = [scale for encoder in encoders.values() if not encoder.modality.per_place for scale in (encoder.modality.gsd, *encoder.gsds)]
-    ratios = [scale / gsd for scale in scales]
+    sensors = architecture.sensors
+    with torch.device("meta"):
+        encoders = [sensors.encoders[name].build(modality) for name, modality in sensors.modalities.items() if not modality.per_place]
+    ratios = [scale / gsd for encoder in encoders for scale in (encoder.modality.gsd, *encoder.gsds)]
     return math.lcm(1, *(round(ratio) for ratio in ratios if ratio >= 1 and abs(ratio - round(ratio)) < 1e-3))
 
 
-def labels_of_maps(predictor: Predictor) -> ClassTable | Quantities:
+def labels_of_maps(architecture: AnyArchitecture) -> ClassTable | Quantities:
     """Return what a model maps.
 
     Raises:
         InputError: where it maps nothing.
     """
-    if not isinstance(predictor.model, FusionModel):
+    gsd_of_maps(architecture)
+    assert architecture.labels is not None
+    return architecture.labels
+
+
+def gsd_of_maps(architecture: AnyArchitecture) -> float:
+    """Return the metres of the cells that a model maps.
+
+    Raises:
+        InputError: where it maps nothing.
+    """
+    if isinstance(architecture, ContrastArchitecture):
         raise InputError("predict: these weights were pretrained without labels. Try: `omnifuse embed`, or fine-tune them first.")
-    if predictor.model.config.head.kind == "place":
+    if isinstance(architecture, ReferenceArchitecture):
+        return architecture.model.modality.gsd
+    if not isinstance(architecture.model.head, SegmentationConfig):
         raise InputError("predict: this model says one thing of a whole place, it makes no maps. Try: a model fine-tuned on label maps.")
-    return predictor.model.config.labels
+    return architecture.model.head.gsd
 
 
 def values_of(predictor: Predictor, batch: Batch, season_start: str | None) -> Float[torch.Tensor, "b k h w"]:

@@ -176,7 +176,7 @@ def test_impossible_wishes_are_refused_before_anything_is_done(model, tmp_path):
 
 
 def test_tiles_share_the_coarse_grid_of_the_model(model):
-    assert area.coarsest(load(model), 10.0) == 2
+    assert area.coarsest(load(model).config.architecture, 10.0) == 2
     assert area.tiling_of(load(model), 10.0, AreaOptions()) == Tiling(64, 8, 2)
     assert area.tiling_of(load(model), 10.0, AreaOptions(tile=16, halo=4)) == Tiling(16, 4, 2)
 
