@@ -210,6 +210,11 @@ _COMMANDS = {
     "predict": _Command(
         "map an area of any size from rasters of any sensors", _predict, (("MODEL", "a model folder, or a name"),), listing=1
     ),
+    "robustness": _Command(
+        "score a model under missing sensors, bad sensors and missing dates",
+        _robustness,
+        (("MODEL", "a model folder, or a name"), ("STORE", "a labeled store, or a data set in its published layout")),
+    ),
     "embed": _Command(
         "write a vector for every place of a store, or for every cell or square of rasters",
         _embed,

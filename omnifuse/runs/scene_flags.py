@@ -74,7 +74,7 @@ def scene_command(
         InputError: where no sensor is given.
     """
     own: Any = fields(command)  # type: ignore[arg-type]  # every configuration is a dataclass
-    rows: list[Any] = [(one.name, one.type, one) for one in own]
+    rows: list[Any] = []
     for name, modality in modalities.items():
         told = f"rasters of {modality.title} ({', '.join(modality.bands)}): files or patterns such as 'folder/*.tif'"
         rows.append((_key(name), _flag(tuple[str, ...], name, told), field(default=())))
@@ -84,6 +84,7 @@ def scene_command(
     bounds = _flag(tuple[float, float, float, float] | None, "bounds", "west, south, east and north edge in metres of the map's system")
     rows += [("bounds", bounds, field(default=None))]
     rows += [("crs", _flag(str, "crs", "reference system of the map, such as EPSG:32631; that of the first file"), field(default=""))]
+    rows += sorted(((one.name, one.type, one) for one in own), key=lambda row: row[0] not in command.__annotations__)  # inherited: last
     flat = make_dataclass("Flags", rows, namespace={"__doc__": command.__doc__}, kw_only=True, frozen=True)
     given: Any = tyro.cli(flat, args=whole_names(flags, list(modalities), [*(one.name for one in own), "bounds", "crs"]), prog=prog)
     paths = {name: getattr(given, _key(name)) for name in modalities if getattr(given, _key(name))}
