@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _TAIL = 0.02  # share of the vectors that each end of a color loses, so that outliers do not take the contrast
+_GROUND = (28, 28, 32)  # between places: dark, and no color of a place
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def draw_places(places: Iterable[tuple[Outline, tuple[int, int, int]]], around: 
     from PIL import Image, ImageDraw
 
     west, south, east, north = bbox(around)
+    margin = 0.02 * max(east - west, north - south)
+    west, south, east, north = west - margin, south - margin, east + margin, north + margin
     shrink = float(np.cos(np.radians((south + north) / 2)))  # of a degree of longitude
     scale = (side - 1) / max((east - west) * shrink, north - south, 1e-9)
-    image = Image.new("RGB", (int((east - west) * shrink * scale) + 1, int((north - south) * scale) + 1))
+    image = Image.new("RGB", (int((east - west) * shrink * scale) + 1, int((north - south) * scale) + 1), _GROUND)
     pen = ImageDraw.Draw(image)
     for outline, color in places:
         for ring in outline:
