@@ -1,12 +1,17 @@
 """Dates of images where nobody states them: told from names and tags, or spread over a season."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
 import numpy as np
 from jaxtyping import Int
+
+from omnifuse.modalities import Modality
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TIME = r"(?:[T_ ]?(?P<hour>[01]\d|2[0-3])[:_-]?(?P<minute>[0-5]\d)[:_-]?(?P<second>[0-5]\d)(?!\d))?"
 _DATE = re.compile(
@@ -54,3 +59,17 @@ def spread(count: int, season: tuple[int, int]) -> Int[np.ndarray, " t"]:
     """Return days since 1970-01-01 of so many images, evenly over a season: the middles of as many equal parts of it."""
     first, last = season
     return np.array([first + (last - first) * (2 * i + 1) // (2 * count) for i in range(count)], np.int32)
+
+
+def undated_days(count: int, modality: Modality, season: tuple[int, int] | None) -> list[int]:
+    """Return days for images without dates, evenly over the season that the model knows, and warn of it where it reads dates."""
+    if season is None:
+        return [0] * count
+    days = spread(count, season).tolist()
+    first, last = ((EPOCH + timedelta(days=day)).date() for day in (days[0], days[-1]))
+    warnings.warn(
+        f"input: {count} image(s) of {modality.name!r} without dates are taken as evenly spread over the model's season, {first} to "
+        f"{last}. Try: days={{{modality.name!r}: [...]}} for a better map.",
+        stacklevel=2,
+    )
+    return [int(day) for day in days]

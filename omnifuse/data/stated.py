@@ -57,7 +57,9 @@ def stated(
         if by_sensor is None:
             continue
         if not isinstance(by_sensor, Mapping):
-            raise InputError(f"{argument}: {type(by_sensor).__name__}, expected a value by sensor. Try: {argument}={{{given[0]!r}: ...}}.")
+            raise InputError(
+                f"{argument}: {type(by_sensor).__name__}, expected a value by sensor. Try: {argument}={{{next(iter(modalities))!r}: ...}}."
+            )
         check_names([str(name) for name in by_sensor], list(modalities), argument)
         lacking = next((name for name in by_sensor if name not in given), None)
         if lacking is not None:

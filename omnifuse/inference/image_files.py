@@ -2,10 +2,9 @@
 
 import glob
 import logging
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from omnifuse.data.arrays import days_since_1970
 from omnifuse.data.band_names import check_complete, named, positions
 from omnifuse.data.calibration import Calibration, calibration
-from omnifuse.data.dates import spread, time_of_file
+from omnifuse.data.dates import EPOCH, time_of_file, undated_days
 from omnifuse.data.extras import check_installed
 from omnifuse.data.raster_file import Header, is_zarr, read_header, read_tags
 from omnifuse.data.sources.raster_bands import differences
@@ -24,7 +23,6 @@ from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 
 _log = logging.getLogger(__name__)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ONE_PASS = timedelta(minutes=10)  # tiles and slices of one overpass are seconds apart, two orbits are hours apart
 
 
@@ -134,20 +132,6 @@ def images_of(given: Any, modality: Modality, said: Stated, season: tuple[int, i
     return tuple(images)
 
 
-def undated_days(count: int, modality: Modality, season: tuple[int, int] | None) -> list[int]:
-    """Return days for images without dates, evenly over the season that the model knows, and warn of it where it reads dates."""
-    if season is None:
-        return [0] * count
-    days = spread(count, season).tolist()
-    first, last = ((_EPOCH + timedelta(days=day)).date() for day in (days[0], days[-1]))
-    warnings.warn(
-        f"input: {count} image(s) of {modality.name!r} without dates are taken as evenly spread over the model's season, {first} to "
-        f"{last}. Try: days={{{modality.name!r}: [...]}} for a better map.",
-        stacklevel=2,
-    )
-    return [int(day) for day in days]
-
-
 def _moments(path: str) -> list[_Found]:
     if is_zarr(path):
         images = images_in_zarr(path)
@@ -163,7 +147,7 @@ def _moments(path: str) -> list[_Found]:
 
 def _dated(found: Sequence[_Found], days: Sequence[Any], modality: Modality) -> list[_Found]:
     """Give files, or the images stacked in a single one, the dates that are stated."""
-    times = [_EPOCH + timedelta(days=int(day)) for day in days_since_1970(days, f"days: {modality.name!r}")]
+    times = [EPOCH + timedelta(days=int(day)) for day in days_since_1970(days, f"days: {modality.name!r}")]
     if len(found) == 1 and len(times) > 1:
         per_image, rest = divmod(len(found[0].header.names), len(times))
         if rest or not per_image:
@@ -222,7 +206,7 @@ def _groups(pieces: Sequence[tuple[_Found, Piece]], modality: Modality) -> list[
     """Put together what is one image."""
     if not modality.series:
         return [list(pieces)]
-    dated = sorted((pair for pair in pieces if pair[0].time is not None), key=lambda pair: pair[0].time or _EPOCH)
+    dated = sorted((pair for pair in pieces if pair[0].time is not None), key=lambda pair: pair[0].time or EPOCH)
     groups: list[list[tuple[_Found, Piece]]] = []
     for pair in dated:
         if groups and _one_pass(groups[-1][-1][0], pair[0]):
@@ -252,4 +236,4 @@ def _one_pass(one: _Found, other: _Found) -> bool:
 
 
 def _day(time: datetime | None) -> int:
-    return 0 if time is None else (time - _EPOCH).days
+    return 0 if time is None else (time - EPOCH).days

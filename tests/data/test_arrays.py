@@ -115,7 +115,7 @@ def nan_in_second() -> np.ndarray:
         ({"s2": stack()}, {"s2": DAYS, "dem": [1]}, "dates for 'dem' but no images"),
         ({}, None, "no sensor has an image"),
         ({"s2": stack()[:0]}, {"s2": []}, "no sensor has an image"),
-        ({"s2": stack(), "spot": np.ones((3, 30, 30))}, {"s2": DAYS}, "'spot' covers 30 m of ground, 's2' covers 40 m"),
+        ({"s2": stack(), "spot": np.ones((3, 30, 30), np.uint8)}, {"s2": DAYS}, "'spot' covers 30 m of ground, 's2' covers 40 m"),
         ({"s2": stack()[..., :3]}, {"s2": DAYS}, "4×3 pixels"),
         ({"s2": stack().swapaxes(1, 2)}, {"s2": DAYS}, "expected"),
     ],
