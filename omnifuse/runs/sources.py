@@ -1,4 +1,4 @@
-"""Where places come from: one small configuration per kind of source. A new data set adds its own here, and to `DataConfig`."""
+"""Where places come from: one small configuration per kind of source. A new data set adds its own here, and to `OriginalData`."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +18,7 @@ from omnifuse.data.sources.rasters import Rasters
 from omnifuse.data.sources.treesatai import TreeSatAI
 from omnifuse.data.sources.worldcereal_patches import WorldCerealPatches
 from omnifuse.data.sources.worldcereal_pixels import WorldCerealPixels
+from omnifuse.data.stacked import Stack, Stacked
 from omnifuse.data.store import Store
 
 
@@ -236,7 +237,7 @@ class RastersData(Config):
         return Rasters(Path(self.path), self.size, label_gsd=self.label_gsd, edge=self.edge)
 
 
-DataConfig = Annotated[
+OriginalData = (
     LandscapeData
     | StoreData
     | OmbriaData
@@ -247,9 +248,28 @@ DataConfig = Annotated[
     | FlairData
     | FlairHubData
     | TreeSatAIData
-    | RastersData,
-    Field(discriminator="kind"),
-]
+    | RastersData
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedData(Config):
+    """Places of another source with sensors stacked as further bands of others (`omnifuse.data.stacked`).
+
+    Attributes:
+        data: The other source.
+        stacks: What is stacked onto what: by default Sentinel-1 onto Sentinel-2, as `s2_s1`.
+    """
+
+    kind: Literal["stacked"] = "stacked"
+    data: Annotated[OriginalData, Field(discriminator="kind")]
+    stacks: tuple[Stack, ...] = (Stack(),)
+
+    def open(self) -> PlaceSource:
+        return Stacked(self.data.open(), self.stacks)
+
+
+DataConfig = Annotated[OriginalData | StackedData, Field(discriminator="kind")]
 
 
 def kinds() -> dict[str, tuple[type[Any], str]]:
