@@ -155,10 +155,16 @@ def test_classes_and_what_is_unsure_can_be_hidden(tab: Browser, scene: SmallMap,
     color = rgb(COLORS[scene.classes[row, column]])
     tab.settle()
     assert tuple(tab.screenshot()[y, x]) == color
+    divider = "document.getElementById('divider').dispatchEvent(new KeyboardEvent('keydown', {key: '%s'}))"
+    tab.evaluate(divider % "End")
+    tab.settle()
+    imagery = tuple(tab.screenshot()[y, x])
+    assert imagery != color
+    tab.evaluate(divider % "Home")
     box = f"document.querySelector('[data-class=\"{scene.classes[row, column]}\"]')"
     tab.evaluate(f"{box}.click()")
     tab.settle()
-    assert tuple(tab.screenshot()[y, x]) != color
+    assert tuple(tab.screenshot()[y, x]) == imagery
     tab.evaluate(f"{box}.click()")
     threshold = "(o => { o.value = %d; o.dispatchEvent(new Event('input')); })(document.getElementById('threshold'))"
     tab.evaluate(threshold % scene.percent[row, column])
@@ -166,7 +172,7 @@ def test_classes_and_what_is_unsure_can_be_hidden(tab: Browser, scene: SmallMap,
     assert tuple(tab.screenshot()[y, x]) == color  # as sure as asked for
     tab.evaluate(threshold % (scene.percent[row, column] + 1))
     tab.settle()
-    assert tuple(tab.screenshot()[y, x]) != color
+    assert tuple(tab.screenshot()[y, x]) == imagery
 
 
 def test_a_reduced_map_tells_the_most_frequent_class(tab: Browser, tmp_path: Path) -> None:
