@@ -10,8 +10,11 @@ from torch import Tensor
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality, check_names
+from omnifuse.models.model import EncodersConfig
+from omnifuse.models.utae import UTAEConfig
 
 _EPOCH = date(1970, 1, 1)
+_YEAR = 365  # days
 _SCALED = {"reflectance*10000": "multiply by 10000", "8-bit": "multiply by 255"}  # units of which values in 0..1 are none
 
 
@@ -57,6 +60,22 @@ def _check_units(pixels: Tensor, modality: Modality) -> None:
             )
 
 
+def seasons(sensors: EncodersConfig, season_start: date | str | None = None) -> dict[str, tuple[int, int]]:
+    """Return the first and last day since 1970-01-01 of the season that each encoder has learned, for those that read dates.
+
+    Args:
+        sensors: The model's.
+        season_start: As of `season_shifted`: days are those of the user, before the shift.
+    """
+    start = None if season_start is None else (_as_date(season_start) - _EPOCH).days
+    found = {}
+    for name, encoder in sensors.encoders.items():
+        if isinstance(encoder, UTAEConfig):
+            origin, (first, last) = encoder.origin if start is None else start, encoder.season
+            found[name] = (origin + first, origin + last) if last - first >= _YEAR / 12 else (origin, origin + _YEAR)
+    return found
+
+
 def season_shifted(batch: Batch, origins: Mapping[str, date], season_start: date | str | None) -> Batch:
     """Shift dates so that `season_start` falls on the day that each encoder counts from; without one, refuse dates far from it.
 
@@ -89,10 +108,10 @@ def _bounded(day: Tensor) -> int:
 
 def _as_date(value: date | str) -> date:
     if isinstance(value, date):
-        return value
+        return date(value.year, value.month, value.day)  # a datetime is one, too, but has a time
     try:
         return date.fromisoformat(value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise InputError(f"season_start: {value!r} is not a date. Try: year-month-day, such as '2022-09-01'.") from None
 
 
