@@ -18,6 +18,7 @@ from omnifuse.evals.metrics import Metric, metric_of
 from omnifuse.evals.scoring import Scored
 from omnifuse.evals.subsets import Subset, all_subsets, evaluate_subsets
 from omnifuse.models.fusion import CrossAttentionConfig
+from omnifuse.models.fusions import FusionConfig
 from omnifuse.models.heads import HeadConfig, SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
 from omnifuse.nn.exchange import Processes
@@ -54,7 +55,7 @@ class FinetuneConfig(Config):
     data: DataConfig
     split: SplitConfig = field(default_factory=SplitConfig)
     encoders: dict[str, EncoderConfig]
-    fusion: CrossAttentionConfig = field(default_factory=CrossAttentionConfig)
+    fusion: FusionConfig = field(default_factory=CrossAttentionConfig)
     head: HeadConfig = field(default_factory=SegmentationConfig)
     objective: TaskConfig = field(default_factory=SegmentConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
