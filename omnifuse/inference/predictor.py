@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnifuse.classes import ClassTable
-from omnifuse.data.arrays import place_from_arrays
-from omnifuse.data.export import Dataset, Ground, embedding_dataset, ground_of, prediction_dataset
+from omnifuse.data.export import Dataset, Ground, embedding_dataset, prediction_dataset
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
-from omnifuse.inference.folder import ContrastArchitecture, ModelFolder, SegmentationArchitecture, origins
-from omnifuse.inference.inputs import check_batch, device_of, season_shifted
-from omnifuse.modalities import Modality, check_names
+from omnifuse.inference.building import Model
+from omnifuse.inference.folder import ModelFolder, origins
+from omnifuse.inference.inputs import check_batch, device_of, season_shifted, seasons
+from omnifuse.inference.one_place import place_of_inputs
+from omnifuse.modalities import Modality
 from omnifuse.models.fusion import cells
-from omnifuse.models.model import FusionModel
 from omnifuse.nn.segments import segment_mean
 from omnifuse.objectives.contrast import Contrast
 
@@ -76,30 +76,45 @@ class Predictor:
         classes: What it maps; None for pretrained encoders, which only embed.
     """
 
-    def __init__(self, model: FusionModel | Contrast, config: ModelFolder) -> None:
+    def __init__(self, model: Model, config: ModelFolder) -> None:
         self.model = model
         self.config = config
-        found: SegmentationArchitecture | ContrastArchitecture = config.architecture
+        found = config.architecture
         self.modalities: dict[str, Modality] = found.sensors.modalities
-        labels = found.model.labels if isinstance(found, SegmentationArchitecture) else None
-        self.classes: ClassTable | None = labels if isinstance(labels, ClassTable) else None
+        self.classes: ClassTable | None = found.labels if isinstance(found.labels, ClassTable) else None
         self._origins = origins(found.sensors)
 
     def predict(
-        self, inputs: Mapping[str, Any] | Batch, days: Mapping[str, Any] | None = None, *, season_start: date | str | None = None
+        self,
+        inputs: Mapping[str, Any] | Batch,
+        days: Mapping[str, Any] | None = None,
+        *,
+        bands: Mapping[str, Any] | None = None,
+        units: Mapping[str, Any] | None = None,
+        offset: Mapping[str, Any] | None = None,
+        nodata: Mapping[str, Any] | None = None,
+        season_start: date | str | None = None,
     ) -> Prediction:
         """Map one place.
 
         Args:
-            inputs: By sensor, any non-empty subset: DataArrays, tensors or arrays of (date, band, y, x), or (band, y, x) for a
-                single image; values as stored. Or a batch of one place.
-            days: Dates by sensor, where the arrays do not carry them.
+            inputs: By sensor, any non-empty subset: xarray, tensors or arrays of (date, band, y, x), or (band, y, x) for a single
+                image; or paths of GeoTIFFs and Zarr stores: a path, a list of them, or a pattern such as `s2/*.tif`. Files show the
+                largest square of ground that all of them cover. Or a batch of one place.
+            days: Dates by sensor, where arrays, file names and tags do not tell. Images without any are taken as evenly spread over
+                the model's season, with a warning.
+            bands: Names of the bands by sensor in the order of the input, such as `["B02", "B03", ...]`, where it does not tell.
+            units: Unit of the stored numbers by sensor, where it is not the model's: `reflectance`, `reflectance*10000`, `dB`,
+                `linear`, `K`, ...; or one per band. Attributes of xarray and of GeoTIFFs are heeded.
+            offset: Added to the stored numbers by sensor: -1000, or `baseline 04.00`, for Sentinel-2 of that baseline.
+            nodata: Stored number by sensor that means no data, where it is not declared. Such pixels take the nearest one; images
+                that have a band without any data are left out.
             season_start: The day of your season that corresponds to the model's origin; all dates are shifted by whole days.
 
         Raises:
-            InputError: names the sensor, band, unit or date that is not as the model knows it.
+            InputError: names the sensor, file, band, unit or date that is not as the model knows it.
         """
-        batch, ground = self._one_place(inputs, days)
+        batch, ground = self._one_place(inputs, season_start, days=days, bands=bands, units=units, offset=offset, nodata=nodata)
         probability = self.probability(batch, season_start=season_start)[0].cpu().numpy()
         assert self.classes is not None  # `probability` has said so
         return Prediction(probability.argmax(0), probability, self.classes, ground)
@@ -109,11 +124,15 @@ class Predictor:
         inputs: Mapping[str, Any] | Batch,
         days: Mapping[str, Any] | None = None,
         *,
+        bands: Mapping[str, Any] | None = None,
+        units: Mapping[str, Any] | None = None,
+        offset: Mapping[str, Any] | None = None,
+        nodata: Mapping[str, Any] | None = None,
         season_start: date | str | None = None,
         normalize: bool = False,
     ) -> Embedding:
         """Embed one place and its ground cells; arguments as of `predict`, and `normalize` for vectors of length 1."""
-        batch, ground = self._one_place(inputs, days)
+        batch, ground = self._one_place(inputs, season_start, days=days, bands=bands, units=units, offset=offset, nodata=nodata)
         place, maps = self.features(batch, season_start=season_start)
         if normalize:
             place, maps = functional.normalize(place), functional.normalize(maps)
@@ -122,7 +141,7 @@ class Predictor:
     @torch.inference_mode()
     def probability(self, batch: Batch, *, season_start: date | str | None = None) -> Float[Tensor, "b k h w"]:
         """Return the probability of each class over many places; zero for the label that counts for nothing."""
-        if self.classes is None or not isinstance(self.model, FusionModel):
+        if self.classes is None or isinstance(self.model, Contrast):
             raise InputError("predict: these weights were pretrained without labels. Try: embed, or fine-tune them first.")
         logits = self.model(self._prepared(batch, season_start)).float()
         if not logits.isfinite().all():
@@ -138,7 +157,7 @@ class Predictor:
         Fused features at the coarse scale; of pretrained encoders the mean of the present sensors' projections.
         """
         batch = self._prepared(batch, season_start)
-        if isinstance(self.model, FusionModel):
+        if not isinstance(self.model, Contrast):
             fused = self.model.fuse(batch)
             maps = segment_mean(fused.maps[0].float(), fused.place, fused.num_places)  # a late fusion has a row per sensor
             return maps.mean((2, 3)), maps
@@ -153,27 +172,21 @@ class Predictor:
         sensors = batch.present.sum(0).to(place.device)
         return place / sensors[:, None], rearrange(cell / sensors[:, None, None], "b (h w) d -> b d h w", h=side)
 
-    def _one_place(self, inputs: Mapping[str, Any] | Batch, days: Mapping[str, Any] | None) -> tuple[Batch, Ground | None]:
-        if isinstance(inputs, Batch):
-            if inputs.num_places != 1 or days is not None:
-                raise InputError(
-                    f"input: a batch of {inputs.num_places} places{'' if days is None else ' and dates besides'}, expected one place "
-                    "with its dates. Try: probability(batch) or features(batch) for many."
-                )
-            return inputs, None
-        if not inputs:
-            raise InputError(f"input: no sensor at all. Try: give at least one of {', '.join(self.modalities)}.")
-        check_names(list(inputs), list(self.modalities), "input")
-        dates = {name: _listed(given) for name, given in (days or {}).items()}
-        place = place_from_arrays(inputs, dates, self.modalities)
-        return place.to_batch(), ground_of(inputs, self.modalities)
+    def _one_place(
+        self, inputs: Mapping[str, Any] | Batch, season_start: date | str | None, **said: Mapping[str, Any] | None
+    ) -> tuple[Batch, Ground | None]:
+        if not isinstance(inputs, Batch):
+            known = seasons(self.config.architecture.sensors, season_start)
+            place, ground = place_of_inputs(inputs, self.modalities, known, **said)
+            return place.to_batch(), ground
+        stated = [argument for argument, value in said.items() if value is not None]
+        if inputs.num_places != 1 or stated:
+            raise InputError(
+                f"input: a batch of {inputs.num_places} places{' and ' + ', '.join(stated) + ' besides' if stated else ''}, expected one "
+                "place with its dates, in the model's units. Try: probability(batch) or features(batch) for many."
+            )
+        return inputs, None
 
     def _prepared(self, batch: Batch, season_start: date | str | None) -> Batch:
         check_batch(batch, self.modalities)
         return season_shifted(batch, self._origins, season_start).to(device_of(self.model))
-
-
-def _listed(days: Any) -> list[Any]:
-    """Return dates in any kind of array as a list of dates, text or days."""
-    values = np.asarray(days)
-    return list(values) if values.dtype.kind == "M" else values.tolist()
