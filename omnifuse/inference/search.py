@@ -150,7 +150,8 @@ def row_at(table: EmbeddingTable, longitude: float, latitude: float) -> tuple[in
         north = latitude - (edges["ymin"] + edges["ymax"]) / 2
         outside = (abs(east) > width / 2) | (abs(north) > (edges["ymax"] - edges["ymin"]) / 2)
         distance = np.hypot(east * math.cos(math.radians(latitude)), north) * 111.2  # kilometres per degree
-        distance = np.where(boxes.is_valid().to_numpy(zero_copy_only=False), distance, math.inf)
+        known = boxes.is_valid().to_numpy(zero_copy_only=False)
+        outside, distance = outside | ~known, np.where(known, distance, math.inf)
         row = int(np.lexsort((distance, outside))[0])
         found = (float(outside[row]), float(distance[row]), table.ids(piece, start)[row], start + row)
         nearest = min(nearest, found)
