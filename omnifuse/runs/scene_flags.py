@@ -54,7 +54,10 @@ class SceneFlags:
         seasons = {name: ((start - _EPOCH).days, (start - _EPOCH + timedelta(days=364)).days) for name, start in own.items()}
         paths = {name: list(found) if len(found) > 1 else found[0] for name, found in self.paths.items()}
         said: dict[str, Any] = {argument: by_sensor or None for argument, by_sensor in self.said.items()}
-        return open_scene(sensors.modalities, paths, gsd=gsd, seasons=seasons, bounds=self.bounds, crs=self.crs, **said)
+        try:
+            return open_scene(sensors.modalities, paths, gsd=gsd, seasons=seasons, bounds=self.bounds, crs=self.crs, **said)
+        except InputError as error:
+            raise InputError(as_flags(str(error))) from None
 
 
 def scene_command(
@@ -94,6 +97,16 @@ def scene_command(
         what: {name: _meant(what, value) for name in modalities if (value := getattr(given, _key(name, what)))} for what in _SAID
     }  # what is said of sensors without rasters is refused by `open_scene`
     return command(**{one.name: getattr(given, one.name) for one in own}), SceneFlags(paths, said, given.bounds, given.crs)
+
+
+def as_flags(message: str) -> str:
+    """Return a message whose remedies are arguments of Python with flags in their place: `--s2.units dB` for `units={'s2': 'dB'}`."""
+
+    def flag(match: re.Match[str]) -> str:
+        return f"--{match[2]}.{match[1]} {match[3].strip('[]').replace(',', '')}"
+
+    message = re.sub(rf"\b({'|'.join(_SAID)})=\{{'(\w+)': ([^}}]*)\}}", flag, message)
+    return re.sub(r"\b(bounds|crs)=(?!=)", r"--\1 ", message)
 
 
 def whole_names(flags: Sequence[str], sensors: Sequence[str], others: Sequence[str] = ()) -> list[str]:
