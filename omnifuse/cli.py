@@ -201,6 +201,41 @@ def _map(values: list[str], flags: list[str]) -> None:
     map_page(values[0], command)
 
 
+def _models(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.models import ModelsCommand, show_models
+
+    show_models(values[0] if values else None, tyro.cli(ModelsCommand, args=flags, prog="omnifuse models NAME"))
+
+
+def _export(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.exporting import ExportCommand, export_model
+
+    command = tyro.cli(ExportCommand, args=flags, prog="omnifuse export MODEL OUT")
+    export_model(values[0], Path(values[1]), command)
+
+
+def _import(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.importing import ImportCommand, import_model
+
+    command = tyro.cli(ImportCommand, args=flags, prog="omnifuse import utae PATH OUT")
+    import_model(values[0], Path(values[1]), Path(values[2]), command)
+
+
+def _release(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.releasing import ReleaseCommand, release
+
+    command = tyro.cli(ReleaseCommand, args=flags, prog="omnifuse release MODEL NAME")
+    release(Path(values[0]), values[1], command)
+
+
 _PATH = ("PATH", "a store, or a data set in its published layout")
 _RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
 _COMMANDS = {
@@ -222,6 +257,22 @@ _COMMANDS = {
     ),
     "search": _Command("find the most similar places by their vectors", _search, (("EMBEDDINGS", "table of vectors (.parquet)"),)),
     "map": _Command("show a map over its imagery on one page: swipe, zoom, click", _map, (("MAP", "a map of classes (.tif)"),)),
+    "models": _Command("list the models that can be named, or show one", _models, (("NAME", "a model"),), optional=1),
+    "export": _Command(
+        "write a model for one subset of sensors as ONNX or torch.export",
+        _export,
+        (("MODEL", "a name, or the folder of a model"), ("OUT", "file to write")),
+    ),
+    "import": _Command(
+        "write a published checkpoint as a model folder",
+        _import,
+        (("KIND", "what it is: utae"), ("PATH", "its file or folder"), ("OUT", "folder to write")),
+    ),
+    "release": _Command(
+        "copy a trained model into checkpoints/ under a name",
+        _release,
+        (("MODEL", "the folder of a model"), ("NAME", "its name")),
+    ),
     "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
     "data convert": _Command(
         "write a data set as a store; a second run goes on where a stopped one was",

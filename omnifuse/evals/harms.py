@@ -46,27 +46,15 @@ class RobustnessConfig(Config):
     failures: tuple[float, ...] = (0.05, 0.1, 0.2)
 
     def __post_init__(self) -> None:
-        limits = {
-            "rates": 1.0,
-            "looks": math.inf,
-            "clouds": 1.0,
-            "drift": 1.0,
-            "noise": math.inf,
-            "shifts": math.inf,
-            "gaps": 60.0,
-            "failures": 1.0,
-        }
-        for name, most in limits.items():
-            if not all(0 < value <= most for value in getattr(self, name)):
-                raise ConfigError(
-                    f"robustness: `{name}` is {getattr(self, name)}, expected above 0 and at most {most:g}. Try: the defaults."
-                )
-        if not all(number >= 1 for number in self.dates) or 1.0 in self.failures:
-            raise ConfigError(
-                f"robustness: `dates` {self.dates} must be at least 1, and `failures` {self.failures} below 1. Try: the defaults."
-            )
+        for name in ("rates", "looks", "clouds", "drift", "noise", "shifts", "dates", "gaps", "failures"):
+            found, most = getattr(self, name), 1.0 if name in ("rates", "clouds", "failures") else math.inf
+            if not all(0 < value <= most for value in found):
+                raise ConfigError(f"robustness: `{name}` is {found}, expected above 0 and at most {most:g}. Try: the defaults.")
+        if 1.0 in self.failures:
+            raise ConfigError(f"robustness: `failures` is {self.failures}, expected below 1. Try: the defaults.")
 
 
+FULL = RobustnessConfig()
 QUICK = RobustnessConfig(rates=(0.5,), looks=(3.0,), clouds=(0.3,), drift=(0.1,), noise=(0.5,), shifts=(10.0,), dates=(4,), gaps=(3.0,))
 
 

@@ -8,6 +8,7 @@ one sensor is gone.
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from omnifuse.errors import InputError
-from omnifuse.evals.harms import RobustnessConfig, Setting, settings_of
+from omnifuse.evals.harms import FULL, RobustnessConfig, Setting, settings_of
 from omnifuse.evals.metrics import Metric
 from omnifuse.evals.scoring import Difference, Scored, paired_difference, score_views
 from omnifuse.evals.subsets import Subset
@@ -74,6 +75,10 @@ class RobustnessResult:
 
     def table(self) -> list[Row]:
         """Return one row per setting, all sensors unharmed among them."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
         rows = []
         for setting, found in self.scored.items():
             some = len(found.place) > 0
@@ -155,7 +160,7 @@ def robustness(
     seed: int = 0,
     *,
     size: float,
-    config: RobustnessConfig | None = None,
+    config: RobustnessConfig = FULL,
     device: torch.device | str = "cpu",
     processes: Processes | None = None,
 ) -> RobustnessResult:
@@ -175,7 +180,6 @@ def robustness(
     Raises:
         InputError: where no place has a sensor, or places have no labels.
     """
-    config = config or RobustnessConfig()
     views = settings_of(modalities, size, seed, config)
     scored = score_views(model, batches, views, metric, device, processes)
     result = RobustnessResult(tuple(modalities), scored, metric, seed, config.failures)
