@@ -6,6 +6,7 @@ stored. The checks of the inputs (units, dates that the model knows) are not par
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -165,17 +166,22 @@ def _write_onnx(program: torch.export.ExportedProgram, out: Path, inputs: list[s
     size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     if size > 2**31 - 2**24:
         raise ConfigError(f"export: {size} bytes of weights do not fit the 2 GB of one ONNX file. Try: --format torch.")
-    torch.onnx.export(
-        cast(nn.Module, program),
-        (),
-        out,
-        dynamo=True,
-        input_names=inputs,
-        output_names=outputs,
-        opset_version=OPSET,
-        external_data=False,
-        verbose=False,
-    )
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the exporter warns of its own operators
+    try:
+        torch.onnx.export(
+            cast(nn.Module, program),
+            (),
+            out,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    finally:
+        logging.disable(before)
 
 
 def _about(predictor: Predictor, inputs: Inputs, outputs: Any, sha256: str, format: Format) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from omnifuse.config import Config, from_dict, read_json, to_dict, write_json
 from omnifuse.errors import CheckpointError, ConfigError
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncodersConfig, ModelConfig
-from omnifuse.models.timm_encoder import TimmConfig
 from omnifuse.models.reference_model import ReferenceConfig
+from omnifuse.models.timm_encoder import TimmConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.models.vit import ViTConfig
 from omnifuse.models.weights import check_header, check_looks_like_weights, read_tensors

@@ -10,6 +10,7 @@ from omnifuse.inference.folder import without_paths
 from omnifuse.inference.releases import read_named
 from omnifuse.modalities import Modality
 from omnifuse.models.model import Encoders
+from omnifuse.models.reference_model import ReferenceModel
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,12 @@ class Pretrained:
 def load_pretrained(folder_or_name: str | Path) -> Pretrained:
     """Read the encoders of a model, pretrained or fine-tuned, to start another training from; its names are those of `load`."""
     folder, content = read_named(str(folder_or_name))
-    return Pretrained(restore(folder, content).encoders, str(folder))
+    model = restore(folder, content)
+    if isinstance(model, ReferenceModel):
+        raise CheckpointError(
+            f"{folder}: a published U-TAE, whose layers are not those of our encoders. Try: weights trained with omnifuse."
+        )
+    return Pretrained(model.encoders, str(folder))
 
 
 def _difference(own: object, new: object) -> str:
