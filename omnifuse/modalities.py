@@ -142,6 +142,16 @@ _CATALOGUE = (
         std=(6.5, 1.2, 150.0, 250.0),
         per_place=True,
     ),
+    Modality(
+        name="landcover",
+        title="Land cover (prior)",
+        bands=("arable", "grassland", "permanent crops", "trees", "shrub", "built", "water"),
+        gsd=80.0,
+        units=("0 or 1",) * 7,
+        mean=(1 / 7,) * 7,
+        std=(0.35,) * 7,
+        series=False,
+    ),
 )
 
 MODALITIES: dict[str, Modality] = {modality.name: modality for modality in _CATALOGUE}

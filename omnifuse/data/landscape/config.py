@@ -9,6 +9,7 @@ from omnifuse.errors import ConfigError
 from omnifuse.modalities import check_names
 
 SENSORS = ("s2", "s1_asc", "spot", "dem", "climate")
+PRIORS = ("landcover",)  # rendered where asked for; a place is then a whole number of its cells of 80 m
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class LandscapeConfig(Config):
         places: Number of places.
         size: Side of a place in pixels of 10 m.
         seed: Everything random is a function of it, the place and the kind of draw.
-        sensors: Which sensors are rendered; a place without any of them still has its labels.
+        sensors: Which sensors are rendered, of `SENSORS` and `PRIORS`; a place without any of them still has its labels.
         clouds: Factor on the cloud fraction of every region; 0 is an always clear sky, 1 about 40 % of pixels and dates.
         difficulty: Factor on what differs from parcel to parcel of one crop: calendar, canopy color, backscatter.
         looks: Equivalent number of looks of the radar: fewer is more speckle.
@@ -40,7 +41,9 @@ class LandscapeConfig(Config):
     target: Literal["classes", "quantities"] = "classes"
 
     def __post_init__(self) -> None:
-        check_names(self.sensors, SENSORS, "landscape: `sensors`")
+        check_names(self.sensors, (*SENSORS, *PRIORS), "landscape: `sensors`")
+        if set(self.sensors) & set(PRIORS) and self.size % 8:
+            raise ConfigError(f"landscape: `size` is {self.size}, land cover has cells of 8 pixels. Try: a multiple of 8.")
         for name, found, low, high in (
             ("places", self.places, 1, 1_000_000),
             ("size", self.size, 4, 1024),

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from omnifuse.classes import ClassTable, Quantities
-from omnifuse.data.landscape import climate, highres, optical, radar
+from omnifuse.data.landscape import climate, highres, landcover, optical, radar
 from omnifuse.data.landscape.config import LandscapeConfig
 from omnifuse.data.landscape.covers import CLASSES
 from omnifuse.data.landscape.parcels import Parcels, draw_parcels
@@ -19,7 +19,7 @@ from omnifuse.randomness import numpy_generator
 
 
 class Landscape:
-    """Procedural farmland, seen by up to five sensors; places are made when asked for.
+    """Procedural farmland, seen by up to five sensors and known from an old land-cover product; places are made when asked for.
 
     Each kind of draw has its own random stream per (seed, place), so a place or a sensor made alone, in any order and in any
     process has the same bytes. Labels are never drawn into an image: both come from the state of the parcels.
@@ -88,7 +88,10 @@ class Landscape:
         def monthly() -> Series:
             return series(climate.monthly(site), climate.MONTHS)
 
-        makers = {"s2": s2, "s1_asc": s1_asc, "spot": spot, "dem": dem, "climate": monthly}
+        def prior() -> Series:
+            return series(landcover.render(stream("landcover"), parcels), np.zeros(1, dtype=np.int64))
+
+        makers = {"s2": s2, "s1_asc": s1_asc, "spot": spot, "dem": dem, "climate": monthly, "landcover": prior}
         return Place(
             series={name: makers[name]() for name in sensors},
             size=self.size,
@@ -131,6 +134,10 @@ _STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "climate": (
         (11.83, 8.16, 221.65, 738.78),
         (6.20, 0.98, 172.29, 214.94),
+    ),
+    "landcover": (
+        (0.417, 0.145, 0.118, 0.112, 0.070, 0.081, 0.058),
+        (0.493, 0.352, 0.322, 0.315, 0.255, 0.272, 0.234),
     ),
 }
 
