@@ -51,7 +51,7 @@ def draw_robustness(result: RobustnessResult, title: str, unit: str) -> Figure:
         left = max(text_width(label, 9) for label in labels) + 0.35
         panels = math.ceil(len(harms) / across) * (_PANEL[1] + _GAP[1]) - 0.35 if harms else 0.0
         height = max(panels, _LINE * len(subsets) + 1.1)
-        start = left + 3.0 + 0.75
+        start = left + 3.0 + 1.1
         figure = new_figure(start + across * (_PANEL[0] + _GAP[0]) if harms else start, 0.95 + height + 0.45)
         write(figure, 0.2, 0.16, title, fontsize=11, fontweight="bold")
         write(
@@ -98,11 +98,7 @@ def _draw_subsets(axes: Axes, rows: list[Row], labels: list[str], whole: Row, li
         color = color_of(len(row.setting.sensors) - 1)
         axes.plot([low, high], [y, y], color=color, linewidth=1.6, alpha=0.5, solid_capstyle="butt")
         axes.plot([100 * row.score], [y], "o", color=color, markersize=5)
-        beyond = high > limits[0] + 0.86 * (limits[1] - limits[0])
-        axes.annotate(
-            f"{100 * row.score:.1f}", (low if beyond else high, y), (-5 if beyond else 5, 0), textcoords="offset points",
-            ha="right" if beyond else "left", va="center", fontsize=8, color=INK,
-        )  # fmt: skip
+        axes.annotate(f"{100 * row.score:.1f}", (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=INK)
     axes.axvline(100 * whole.score, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlim(*limits)
     axes.set_ylim(len(rows) - 0.5, -0.5)
