@@ -14,8 +14,17 @@ from omnifuse.inference.plan import Unit, write_whole
 from omnifuse.inference.scene import Grid
 
 TILE = 512  # pixels; units that are multiples of it are written without touching a tile twice
+_MANY = 16  # bands
 _CACHE = 64  # MB, of GDAL: else it takes a share of the machine's memory, which a large map fills
-_OVERVIEW = {"classes": "MODE", "confidence": "AVERAGE", "probabilities": "AVERAGE", "quantities": "AVERAGE"}
+_OVERVIEW = {
+    "classes": "MODE",
+    "confidence": "AVERAGE",
+    "probabilities": "AVERAGE",
+    "quantities": "AVERAGE",
+    "embedding": "AVERAGE",
+    "picture": "AVERAGE",
+}
+_HALF = {"float16": ("float32", {"nbits": 16})}  # GDAL computes with float32 and stores halves
 
 
 def write_cog(
@@ -46,30 +55,34 @@ def write_cog(
     from rasterio.windows import Window
 
     scratch.mkdir(exist_ok=True)
+    dtype, half = _HALF.get(layer.dtype, (layer.dtype, {}))
+    side = TILE if len(layer.bands) <= _MANY else TILE // 2  # a reader takes all bands of a tile
     plain, made = scratch / f"{layer.what}.plain.tif", scratch / f"{layer.what}.tif"
     profile = {
         "driver": "GTiff",
         "width": grid.width,
         "height": grid.height,
         "count": len(layer.bands),
-        "dtype": layer.dtype,
+        "dtype": dtype,
         "crs": grid.crs,
         "transform": rasterio.Affine(grid.gsd, 0, grid.left, 0, -grid.gsd, grid.top),
         "nodata": layer.nodata,
         "tiled": True,
-        "blockxsize": TILE,
-        "blockysize": TILE,
+        "blockxsize": side,
+        "blockysize": side,
         "compress": "deflate",
         "zlevel": 1,
         "bigtiff": "if_safer",
         "interleave": "band",
+        **half,
+        **({"photometric": "rgb"} if layer.what == "picture" else {}),
     }
     with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_PAM_ENABLED="NO"):
         with rasterio.open(plain, "w", **profile) as file:
             file.update_tags(**tags)
             file.descriptions = layer.bands
             file.units = layer.units
-            file.scales = (layer.scale,) * len(layer.bands)
+            file.scales = layer.scales or (layer.scale,) * len(layer.bands)
             if layer.classes is not None:
                 file.colorinterp = [ColorInterp.palette]
                 file.write_colormap(1, colors(layer))
@@ -81,10 +94,11 @@ def write_cog(
             made,
             driver="COG",
             compress="DEFLATE",
-            predictor="FLOATING_POINT" if layer.dtype == "float32" else "NO",
-            blocksize=TILE,
+            predictor="FLOATING_POINT" if dtype == "float32" else "NO",
+            blocksize=side,
             overview_resampling=_OVERVIEW[layer.what],
             bigtiff="IF_SAFER",
+            **half,
         )
     plain.unlink()
     _synced(made)

@@ -1,4 +1,4 @@
-"""What a map of an area consists of: its classes, and on request the confidence and the probability of every class."""
+"""What a map of an area consists of: its classes, and on request their confidence and probabilities; or the numbers of embeddings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,20 +18,22 @@ class Layer:
     """One raster of a map.
 
     Attributes:
-        what: `classes`, `confidence`, `probabilities` or `quantities`; names its blocks and ends its file's name.
+        what: `classes`, `confidence`, `probabilities`, `quantities`, `embedding` or `picture`; names its blocks and ends its file's name.
         bands: Name of each band.
         dtype: Type of the stored numbers.
         nodata: Stored number where no sensor saw the ground; NaN for floats.
         scale: Factor from stored numbers to values.
+        scales: The same band by band, where bands differ.
         units: Unit of each band.
         classes: Names and colors, of the layer of classes.
     """
 
-    what: Literal["classes", "confidence", "probabilities", "quantities"]
+    what: Literal["classes", "confidence", "probabilities", "quantities", "embedding", "picture"]
     bands: tuple[str, ...]
-    dtype: Literal["uint8", "float32"] = "uint8"
+    dtype: Literal["uint8", "int8", "float16", "float32"] = "uint8"
     nodata: float = NODATA
     scale: float = 1.0
+    scales: tuple[float, ...] = ()
     units: tuple[str, ...] = ("",)
     classes: ClassTable | None = None
 
