@@ -236,6 +236,15 @@ def _release(values: list[str], flags: list[str]) -> None:
     release(Path(values[0]), values[1], command)
 
 
+def _report(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.reporting import ReportCommand, report_run
+
+    tyro.cli(ReportCommand, args=flags, prog="omnifuse report RUN")
+    report_run(Path(values[0]))
+
+
 _PATH = ("PATH", "a store, or a data set in its published layout")
 _RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
 _COMMANDS = {
@@ -273,6 +282,7 @@ _COMMANDS = {
         _release,
         (("MODEL", "the folder of a model"), ("NAME", "its name")),
     ),
+    "report": _Command("write the page of a run, ended or not", _report, (("RUN", "folder of a run or of a quickstart"),)),
     "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
     "data convert": _Command(
         "write a data set as a store; a second run goes on where a stopped one was",
