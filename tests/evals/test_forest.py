@@ -134,6 +134,23 @@ def test_folds_are_put_together():
     assert scored.place.tolist() == list(range(12)) and scored.score > 0.7
 
 
+class Noise(Planted):
+    """Classes that nothing tells."""
+
+    def __getitem__(self, index: int) -> Place:
+        return replace(super().__getitem__(index), target=np.random.default_rng(1000 + index).integers(0, 2, (8, 8)).astype(np.uint8))
+
+
+def test_no_fold_is_scored_by_a_forest_that_knew_it():
+    source = Noise("map", 12)
+    folds = [split(source.info, "fold", [number]) for number in (1, 2, 3)]
+    config = replace(CONFIG, pixels=64)
+    held_out = cross_validated(config, source, folds, {"": lambda b: b})[""].scores["accuracy"]
+    known = fit_forest(config, source.classes, source.modalities, evaluation_batches(source, folds[0], 4))
+    learned = score_views(known, lambda: evaluation_batches(source, folds[0], 4), {"": lambda b: b}, metric_of(source.classes))[""]
+    assert abs(held_out - 0.5) < 0.1 and learned.scores["accuracy"] > 0.9
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real points (../shared/realdata) are not here")
 @pytest.mark.parametrize(

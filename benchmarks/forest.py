@@ -1,0 +1,69 @@
+"""What a random forest on the values of single pixels makes of real data: the floor that a model must be above.
+
+    python benchmarks/forest.py worldcereal_pixels FOLDER
+    python benchmarks/forest.py algae_blooms FOLDER
+
+Every fold (whole H3 cells; whole sites) is scored by a forest that was fitted to the other four. Intervals are of places drawn again.
+Algal blooms are scored with and without their months, as the season alone explains a part: what a sensor adds is what it adds to that.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnifuse.data.place import PlaceSource
+from omnifuse.data.sources.algae_blooms import AlgaeBlooms
+from omnifuse.data.sources.worldcereal_pixels import WorldCerealPixels
+from omnifuse.data.subset import split
+from omnifuse.evals.forest import ForestConfig, cross_validated
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Data to be scored, and by which sensors and scores."""
+
+    title: str
+    source: PlaceSource
+    sensors: tuple[tuple[str, ...], ...]
+    scores: tuple[str, ...]
+
+
+SENSORS = (("s1",), ("s2",), ("s1", "s2"), ("s1", "s2", "weather", "dem"))
+
+
+def benches(name: str, folder: Path) -> list[Bench]:
+    """Return what is scored of a data set."""
+    if name == "algae_blooms":
+        return [
+            Bench(f"algal blooms, {about}", AlgaeBlooms(folder, dated), SENSORS, ("r2",))
+            for about, dated in (("images numbered", False), ("images dated", True))
+        ]
+    crops = [(points, WorldCerealPixels(folder, points)) for points in (30, 15)]
+    return [
+        Bench(f"crops of at least {points} points ({len(source.classes.names)})", source, SENSORS, ("accuracy", "macro_f1"))
+        for points, source in crops
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=("worldcereal_pixels", "algae_blooms"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--trees", type=int, default=200)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    for bench in benches(options.data, options.folder):
+        print(bench.title, flush=True)
+        folds = [split(bench.source.info, "fold", [number]) for number in range(1, 6)]
+        for sensors in bench.sensors:
+            for seed in options.seeds:
+                config = ForestConfig(sensors=sensors, trees=options.trees, seed=seed)
+                scored = cross_validated(config, bench.source, folds, {"": lambda batch: batch}, batch_size=256)[""]
+                found = (
+                    f"{name} {scored.scores[name]:.3f} ({', '.join(f'{x:.3f}' for x in scored.interval(0, name))})" for name in bench.scores
+                )
+                print(f"  {' + '.join(sensors):28} seed {seed}   {'   '.join(found)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
