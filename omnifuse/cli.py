@@ -116,9 +116,12 @@ def _predict(values: list[str], flags: list[str]) -> None:
 
 def _embed(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.embedding import EmbedCommand, embed
+    from omnifuse.runs.embedding_area import embed_area
     from omnifuse.runs.opening import command_line
 
     model, path = [*values, "", ""][:2]
+    if model and not path:
+        return embed_area(model, flags)
     command, found = command_line(EmbedCommand, path or None, flags, "omnifuse embed MODEL STORE")
     embed(model, found, command)
 

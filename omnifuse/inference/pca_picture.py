@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,3 +91,16 @@ def draw_places(places: Iterable[tuple[Outline, tuple[int, int, int]]], around: 
                 x, y = corners[0]
                 pen.rectangle((x - 2, y - 2, x + 2, y + 2), fill=color)
     return image
+
+
+def save_small(raster: Path, out: Path, side: int = 1600) -> None:
+    """Write a raster of red, green and blue as an image for people, at most `side` pixels wide and high; no data is transparent."""
+    import rasterio
+    from PIL import Image
+
+    with rasterio.open(raster) as file:
+        shrink = max(1.0, file.width / side, file.height / side)
+        shape = (max(1, round(file.height / shrink)), max(1, round(file.width / shrink)))
+        pixels = file.read((1, 2, 3), out_shape=(3, *shape))
+    seen = (pixels > 0).any(0, keepdims=True)
+    Image.fromarray(np.concatenate([pixels, np.where(seen, np.uint8(255), np.uint8(0))]).transpose(1, 2, 0)).save(out)
