@@ -265,7 +265,8 @@ _COMMANDS = {
     "embed": _Command(
         "write a vector for every place of a store, or for every cell or square of rasters",
         _embed,
-        (("MODEL", "a model folder, or a name"), ("STORE", "a store, or a data set in its published layout")),
+        (("MODEL", "a model folder, or a name"), ("STORE", "a store, or a data set in its published layout; none for rasters")),
+        optional=1,
     ),
     "search": _Command("find the most similar places by their vectors", _search, (("EMBEDDINGS", "table of vectors (.parquet)"),)),
     "map": _Command("show a map over its imagery on one page: swipe, zoom, click", _map, (("MAP", "a map of classes (.tif)"),)),
