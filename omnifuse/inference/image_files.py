@@ -118,18 +118,17 @@ def images_of(given: Any, modality: Modality, said: Stated, season: tuple[int, i
         order = ", ".join(pieces[found.index(unnamed[0])][1].index)
         _log.warning("%s: its bands have no names that %s has, and are taken as %s.", unnamed[0].path, modality.name, order)
     groups = _groups(pieces, modality)
+    for group in groups:
+        bands = {band: 0 for _, piece in group for band in piece.index}
+        check_complete(bands, [*bands, *(name for moment, _ in group for name in moment.header.names)], modality, group[0][0].path)
     undated = modality.series and any(group[0][0].time is None for group in groups)
     if undated and len(groups) > 1 and any(group[0][0].time for group in groups):
         path = next(group[0][0].path for group in groups if group[0][0].time is None)
         raise InputError(f"{path}: has no date in its name or tags, other files of {modality.name!r} have. Try: days= for all of them.")
     days = undated_days(len(groups), modality, season) if undated else [_day(group[0][0].time) for group in groups]
-    images = []
-    for day, group in zip(days, groups, strict=True):
-        bands = {band: 0 for _, piece in group for band in piece.index}
-        check_complete(bands, [*bands, *(name for moment, _ in group for name in moment.header.names)], modality, group[0][0].path)
-        images.append(Image(day, tuple(piece for _, piece in group)))
+    images = tuple(Image(day, tuple(piece for _, piece in group)) for day, group in zip(days, groups, strict=True))
     _log.info("%s: %d images from %d files", modality.name, len(images), len({moment.path for moment in found}))
-    return tuple(images)
+    return images
 
 
 def _moments(path: str) -> list[_Found]:
