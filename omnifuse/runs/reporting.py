@@ -67,8 +67,10 @@ def _page(folder: Path) -> Path:
 
     training = configuration.get("train") or training_of(folder)
     done, steps = max(int(row["step"]) for row in log), int(training.get("steps", 0))
-    subtitle = ", ".join(configuration.get("encoders", {})) + ("; " if configuration.get("encoders") else "")
-    subtitle += f"{done} of {steps} updates" if steps else f"{done} updates"
+    known = read_json(folder / "pretrained" / "config.json").get("facts", {}) if (folder / "pretrained" / "config.json").is_file() else {}
+    places = f"{known['places']} places" if "places" in known else ""
+    updates = f"{done} of {steps} updates" if steps else f"{done} updates"
+    subtitle = "; ".join(part for part in (places, ", ".join(configuration.get("encoders", {})), updates) if part)
     return pretraining(folder, subtitle, configuration or {"train": training}, int(training.get("seed", 0)))
 
 
