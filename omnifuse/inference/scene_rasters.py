@@ -201,7 +201,7 @@ def _grid(crs: str, reference: Header, gsd: float, edges: list[_Edges], bounds: 
     west, south, east, north = (min(e[0] for e in edges), min(e[1] for e in edges), max(e[2] for e in edges), max(e[3] for e in edges))
     if bounds is not None:
         west, south, east, north = _checked_bounds(bounds, (west, south, east, north), crs)
-    elif (east - west) * (north - south) > _APART * sum((e[2] - e[0]) * (e[3] - e[1]) for e in edges):
+    elif (east - west) * (north - south) > _APART * sum((e[2] - e[0]) * (e[3] - e[1]) for e in set(edges)):
         raise InputError(
             f"input: the files lie far apart, from {west:.0f} to {east:.0f} and {south:.0f} to {north:.0f} ({crs}). "
             "Try: check their reference systems, or bounds= the area that is wanted."
