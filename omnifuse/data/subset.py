@@ -1,14 +1,13 @@
-"""Which places: splits by metadata, seeded label fractions, and a source that shows some places of another."""
+"""Which places: splits by metadata, and a source that shows some places of another."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from omnifuse import randomness
 from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import InputError
 
 
 def split(info: Sequence[dict[str, str | int | float]], key: str, values: Iterable[str | int | float]) -> Int[np.ndarray, " n"]:
@@ -32,14 +31,6 @@ def split_by_text(info: Sequence[dict[str, str | int | float]], key: str, values
     """Return what `split` returns, with values as text, as they come from a command line."""
     known = {str(row[key]): row[key] for row in info if key in row}
     return split(info, key, [known.get(value, value) for value in values])
-
-
-def label_fraction(indices: Int[np.ndarray, " n"], fraction: float, seed: int) -> Int[np.ndarray, " m"]:
-    """Return a random share of `indices` in ascending order, at least one. Smaller shares lie within larger ones."""
-    if not 0 < fraction <= 1:
-        raise ConfigError(f"label fraction {fraction} is not in (0, 1]. Try: 0.1 for ten percent.")
-    shuffled = randomness.numpy_generator(seed, "label_fraction").permutation(indices)
-    return np.sort(shuffled[: max(1, round(fraction * len(indices)))])
 
 
 class Subset:

@@ -8,11 +8,14 @@ import torch
 from jaxtyping import Int
 from pydantic import JsonValue
 
+from omnifuse.classes import Quantities
 from omnifuse.config import Config
+from omnifuse.data.label_fractions import stratified_fraction
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.statistics import band_statistics, with_statistics
-from omnifuse.data.subset import label_fraction, split
+from omnifuse.data.subset import split
+from omnifuse.data.targets import TargetConfig, label_statistics, retargeted
 from omnifuse.errors import ConfigError
 from omnifuse.evals.metrics import Metric, metric_of
 from omnifuse.evals.scoring import Scored
@@ -40,6 +43,7 @@ class FinetuneConfig(Config):
     Attributes:
         data: Labelled places.
         split: Which of them are trained on and which are scored.
+        target: Rules that make the labels to learn of those there are, one on what the other left; none takes them as they are.
         encoders: One encoder per sensor that takes part; other sensors of the data are not read.
         fusion: How sensors are brought together.
         head: How fused maps become labels: per pixel or per place.
@@ -47,13 +51,16 @@ class FinetuneConfig(Config):
         augment: What happens to a place in training; its modality dropout is what makes every subset useful.
         train: Steps, batch size, learning rate.
         init: Folder of pretrained encoders; empty starts from random weights.
-        label_fraction: Share of the training places whose labels are used; smaller shares lie within larger ones.
+        frozen: Whether encoders keep the weights they start with: a probe of them by what fuses and predicts (attentive with a head of
+            kind 'place').
+        label_fraction: Share of the training places whose labels are used, stratified by class; smaller shares lie within larger ones.
         in_memory: Whether all places are read once and held.
         folder: Where the run goes.
     """
 
     data: DataConfig
     split: SplitConfig = field(default_factory=SplitConfig)
+    target: tuple[TargetConfig, ...] = ()
     encoders: dict[str, EncoderConfig]
     fusion: FusionConfig = field(default_factory=CrossAttentionConfig)
     head: HeadConfig = field(default_factory=SegmentationConfig)
@@ -61,6 +68,7 @@ class FinetuneConfig(Config):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig
     init: str = ""
+    frozen: bool = False
     label_fraction: float = 1.0
     in_memory: bool = False
     folder: str = "runs/finetune"
@@ -81,11 +89,22 @@ class Finetuned:
     subsets: dict[Subset, Scored]
 
 
-def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndarray, " n"]) -> FusionModel:
-    """Return the model a run starts from; with `init`, encoders and band statistics are those of the pretraining."""
+def build_model(
+    config: FinetuneConfig, source: PlaceSource, places: Int[np.ndarray, " n"], labelled: Int[np.ndarray, " m"] | None = None
+) -> FusionModel:
+    """Return the model a run starts from; with `init`, encoders and band statistics are those of the pretraining.
+
+    Args:
+        config: The run.
+        source: Places with the labels to learn.
+        places: Those that bands are measured at, the training places.
+        labelled: Those whose labels may be looked at; all of `places` by default.
+    """
     labels = labels_of(source)
     if labels is None:
         raise ConfigError(f"data: {config.data.kind!r} has no labels to fine-tune on. Try: another source.")
+    if isinstance(labels, Quantities):
+        labels = label_statistics(source, places if labelled is None else labelled)
     pretrained = load_pretrained(Path(config.init)) if config.init else None
     if pretrained is None:
         modalities = with_statistics(source.modalities, band_statistics(source, places))
@@ -96,6 +115,7 @@ def build_model(config: FinetuneConfig, source: PlaceSource, places: Int[np.ndar
     model = FusionModel(ModelConfig(sensors=sensors, fusion=config.fusion, head=config.head, labels=labels))
     if pretrained is not None:
         pretrained.load_into(model.encoders)
+    model.encoders.requires_grad_(not config.frozen)
     return model
 
 
@@ -107,19 +127,20 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         source: The places of `config.data`, where they were opened already.
         resume: Whether a run that was stopped goes on.
     """
-    source = opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers, source)
+    source = retargeted(opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers, source), config.target)
     folder = Path(config.folder)
     pool = split(source.info, config.split.key, config.split.train)
-    labelled = label_fraction(pool, config.label_fraction, config.train.seed)
+    labelled = stratified_fraction(source, pool, config.label_fraction, config.train.seed)
     held_out = split(source.info, config.split.key, config.split.test)
-    model = build_model(config, source, pool)
+    watched = split(source.info, config.split.key, config.split.val) if config.split.val else held_out
+    model = build_model(config, source, pool, labelled)
     everything, metric = tuple(config.encoders), metric_of(model.config.labels)
     result = train(
         config.objective.build(model),
         training_places(source, labelled, config.augment, config.train),
         config.train,
         folder,
-        evaluate=lambda trained, step: {metric.headline: score(model, source, held_out, [everything], metric)[everything].score},
+        evaluate=lambda trained, step: {metric.headline: score(model, source, watched, [everything], metric)[everything].score},
         fingerprint=fingerprint(source, config.split.key),
         resume=resume,
         describe="fine-tuning",

@@ -35,11 +35,13 @@ class SplitConfig(Config):
     Attributes:
         key: Metadata that tells the parts apart.
         train: Values whose places are trained on.
+        val: Values whose places are scored during training; without any those of `test`, whose scores choose nothing.
         test: Values whose places are held out.
     """
 
     key: str = "fold"
     train: tuple[int | str, ...] = (1, 2, 3, 4)
+    val: tuple[int | str, ...] = ()
     test: tuple[int | str, ...] = (5,)
 
 

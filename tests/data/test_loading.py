@@ -3,7 +3,7 @@ import pickle
 import signal
 import traceback
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from multiprocessing import get_context
 
 import numpy as np
@@ -15,7 +15,7 @@ from omnifuse import randomness
 from omnifuse.data import loading
 from omnifuse.data.loading import PlaceDataset, evaluation_batches, order, read_places, step_keys, training_batches
 from omnifuse.data.memory import InMemory
-from omnifuse.data.subset import Subset, label_fraction, split
+from omnifuse.data.subset import Subset, split
 from omnifuse.data.transforms import compose, crop, symmetry
 from omnifuse.errors import ConfigError, InputError, OmnifuseError
 from omnifuse.frames import Batch
@@ -200,17 +200,6 @@ def test_splits_by_metadata():
         split(info, "fold", (1, 9))
     with pytest.raises(InputError, match="place 0 has no 'note'"):
         split(info, "note", (1,))
-
-
-def test_label_fractions_are_nested_and_seeded():
-    indices = np.arange(100, 300)
-    shares = [set(label_fraction(indices, fraction, seed=4).tolist()) for fraction in (0.01, 0.05, 0.1, 0.5, 1.0)]
-    assert [len(share) for share in shares] == [2, 10, 20, 100, 200]
-    assert all(small < large for small, large in pairwise(shares))
-    assert shares[2] != set(label_fraction(indices, 0.1, seed=5).tolist())
-    assert len(label_fraction(np.arange(3), 0.01, seed=0)) == 1
-    with pytest.raises(ConfigError, match="fraction"):
-        label_fraction(indices, 5.0, seed=0)
 
 
 def test_a_subset_shows_the_chosen_places_in_order():

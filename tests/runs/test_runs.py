@@ -77,7 +77,7 @@ def test_pretraining_hands_its_encoders_and_statistics_to_fine_tuning(tmp_path, 
     scratch = finetune(replace(start, init="", folder=str(tmp_path / "scratch")), places)
     assert any(not torch.equal(value, pretrained[name]) for name, value in scratch.model.encoders.state_dict().items())
     assert read_recipe(tmp_path / "finetune" / "config.json", FinetuneConfig) == start
-    assert len(tuned.subsets) == 7 and all(len(found.matrices) == 5 for found in tuned.subsets.values())
+    assert len(tuned.subsets) == 7 and all(len(found.place) == 5 for found in tuned.subsets.values())
 
 
 def test_a_fine_tuned_folder_maps_what_the_model_maps(tmp_path, places):
@@ -230,4 +230,4 @@ def test_the_same_way_is_whole_on_real_data(tmp_path, data, names, split, origin
     fusion, head = replace(small_fusion(), gsds=(20.0, 10.0), dims=(16, 8)), replace(small_head(), dims=(8,))
     init = str(tmp_path / "pretrain" / "pretrained")
     tuned = finetune(FinetuneConfig(**common, fusion=fusion, head=head, init=init, train=training(), folder=str(tmp_path / "tune")), source)
-    assert all(found.matrix.sum() > 0 for subset, found in tuned.subsets.items() if len(subset) == 2)
+    assert all(found.total.sum() > 0 for subset, found in tuned.subsets.items() if len(subset) == 2)
