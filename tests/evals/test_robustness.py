@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from omnifuse.classes import ClassTable, Quantities
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.harms import QUICK, RobustnessConfig, Setting, settings_of
-from omnifuse.evals.metrics import Confusion
+from omnifuse.evals.metrics import Confusion, Multilabel, Regression
 from omnifuse.evals.robustness import bernoulli_expected, robustness
 from omnifuse.evals.subsets import all_subsets
 from omnifuse.frames import Batch, Frames
@@ -52,7 +53,7 @@ class Dates(nn.Module):
         return torch.stack([right, 1 - right], 1)
 
 
-def evaluate(model: nn.Module, config: RobustnessConfig = QUICK, step: int = 7, **changes):
+def evaluate(model: nn.Module, config: RobustnessConfig = QUICK, step: int = 34, **changes):
     batches = changes.pop("batches", lambda: (make(list(range(i, min(i + step, PLACES)))) for i in range(0, PLACES, step)))
     return robustness(model, batches, changes.pop("modalities", MODS), METRIC, size=20.0, config=config, **changes)
 
@@ -168,6 +169,37 @@ def test_a_subset_that_is_present_nowhere_is_left_out_of_means():
     assert gone.places == 0 and gone.skipped == 50 and gone.score != gone.score and gone.change is None
     assert result.summary["mean"]["EMM"] == pytest.approx((0.2 + 0.6 + 0.8 + 0.2 + 0.6 + 0.8) / 6)
     assert result.worst_loss()[0] == "s1_asc" and result.fusion_gain()[0] == "s1_asc"
+
+
+@pytest.mark.parametrize("kind", ["dense classes", "several classes", "quantities", "quantities of places"])
+def test_any_metric_will_do(kind):
+    """A perfect model of each kind scores 1 with the sensor it reads, and less without it."""
+    table = ClassTable(("a", "b"), ("#000000", "#ffffff"), exclusive=False)
+    height = Quantities(("height",), ("m",), (50.0,), (30.0,))
+    truth = torch.arange(12.0).view(12, 1)
+    both = torch.cat([truth % 2, 1 - truth % 2], 1)
+    metric, target, answer = {
+        "dense classes": (
+            Confusion(("a", "b")),
+            (truth % 2).long()[..., None].expand(12, 2, 2),
+            both.flip(1)[..., None, None].expand(12, 2, 2, 2),
+        ),
+        "several classes": (Multilabel(table), both, both - 0.5),
+        "quantities": (Regression(height), truth[..., None, None].expand(12, 1, 2, 2), truth[..., None, None].expand(12, 1, 2, 2)),
+        "quantities of places": (Regression(height), truth, truth),
+    }[kind]
+
+    class Reads(nn.Module):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            there = batch.frames["s2"].present.view(-1, *[1] * (answer.ndim - 1))
+            return torch.where(there, answer[batch.place], answer[:1])  # it knows the first place by heart
+
+    batch = replace(make(list(range(12))), target=target)
+    result = robustness(Reads(), lambda: [batch], MODS, metric, size=20.0, config=QUICK)
+    name, loss = result.worst_loss()
+    assert result.whole.score == pytest.approx(1) and name == "s2" and loss.value > 0.3
+    assert result.fusion_gain()[1].value == pytest.approx(0)  # s2 alone knows everything
+    assert all(row.change.value == pytest.approx(0) for row in result.table() if row.setting.protocol in ("NM", "dates"))
 
 
 def test_severities_out_of_range_are_refused():
