@@ -39,6 +39,7 @@ class ForestConfig(Config):
         trees: Number of trees.
         step: Days between the dates that series are interpolated to, from the first to the last of the training places.
         season: Whether days of the year count in place of dates: for places that were seen in different years.
+        around: Side in pixels, odd, of the square around each pixel whose means it sees, too; 1 sees the pixel alone.
         pixels: Pixels with a label that are taken of a training place at most, drawn anew for every place.
         balanced: Whether every class weighs the same, however rare.
         jobs: Processes that fit.
@@ -50,6 +51,7 @@ class ForestConfig(Config):
     trees: int = 200
     step: int = 30
     season: bool = False
+    around: int = 1
     pixels: int = 256
     balanced: bool = False
     jobs: int = 1
@@ -59,6 +61,8 @@ class ForestConfig(Config):
         for name in ("trees", "step", "pixels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"forest: `{name}` is {getattr(self, name)}, expected at least 1. Try: the default.")
+        if self.around < 1 or self.around % 2 == 0:
+            raise ConfigError(f"forest: `around` is {self.around}, expected an odd number. Try: 7, or 1 for the pixel alone.")
 
 
 class Forest(nn.Module):
@@ -73,7 +77,7 @@ class Forest(nn.Module):
         labels: What it predicts.
         modalities: Sensors that it takes, in the order of the features.
         grid: Days that series are interpolated to.
-        season: Whether these are days of the year.
+        config: How series become features.
         gsd: Metres per pixel of the label maps; infinite for labels of places.
         dense: Whether predictions are maps.
     """
@@ -84,7 +88,7 @@ class Forest(nn.Module):
         labels: Labels,
         modalities: Mapping[str, Modality],
         grid: Int[np.ndarray, " g"],
-        season: bool,
+        config: ForestConfig,
         gsd: float,
         dense: bool,
     ) -> None:
@@ -93,14 +97,14 @@ class Forest(nn.Module):
         self.labels = labels
         self.modalities = dict(modalities)
         self.grid = grid
-        self.season = season
+        self.config = config
         self.gsd = gsd
         self.dense = dense
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Float[Tensor, "b k ..."]:
         side = max(1, round(batch.size / self.gsd))
-        series = pixel_series(batch, self.modalities, side, self.season)
+        series = pixel_series(batch, self.modalities, side, self.config.season, self.config.around)
         rows = np.concatenate([interpolated(place, self.modalities, self.grid) for place in series])
         found = np.concatenate([self._predicted(rows[start : start + _ROWS]) for start in range(0, len(rows), _ROWS)])
         maps = torch.from_numpy(found).float().view(batch.num_places, side, side, -1).permute(0, 3, 1, 2)
@@ -148,7 +152,7 @@ def fit_forest(config: ForestConfig, labels: Labels, modalities: Mapping[str, Mo
         side = batch.target.shape[-1] if dense else 1
         gsd = batch.size / side if dense else torch.inf
         targets = batch.target.cpu().numpy().reshape(batch.num_places, -1, side * side).swapaxes(1, 2)  # (places, pixels, values)
-        pixels = pixel_series(batch, taken, side, config.season)
+        pixels = pixel_series(batch, taken, side, config.season, config.around)
         for place, target, one in zip(batch.place.tolist(), targets, pixels, strict=True):
             labelled = np.flatnonzero(_known(target, labels))
             rng = numpy_generator(config.seed, "forest", place)
@@ -162,7 +166,7 @@ def fit_forest(config: ForestConfig, labels: Labels, modalities: Mapping[str, Mo
     first, last = first_and_last(series)
     grid = np.arange(first, last + 1, config.step)
     rows = np.concatenate([interpolated(place, taken, grid) for place in series])
-    return Forest(_fitted(config, labels, rows, target), labels, taken, grid, config.season, gsd, dense)
+    return Forest(_fitted(config, labels, rows, target), labels, taken, grid, config, gsd, dense)
 
 
 def cross_validated(

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality
@@ -31,7 +32,7 @@ class PixelSeries:
         return PixelSeries({name: values[:, :, pixels] for name, values in self.values.items()}, self.day, self.series)
 
 
-def pixel_series(batch: Batch, modalities: Mapping[str, Modality], side: int, season: bool = False) -> list[PixelSeries]:
+def pixel_series(batch: Batch, modalities: Mapping[str, Modality], side: int, season: bool = False, around: int = 1) -> list[PixelSeries]:
     """Return the series of every pixel of every place, row by row, on a grid of `side` pixels.
 
     Finer images are averaged over the pixels of the grid, coarser ones give the nearest pixel; context around the place is cut off. A
@@ -42,15 +43,17 @@ def pixel_series(batch: Batch, modalities: Mapping[str, Modality], side: int, se
         modalities: Sensors that are taken, in this order.
         side: Pixels along a place.
         season: Whether days of the year take the place of dates.
+        around: Side in pixels, odd, of the square around each pixel whose means follow the bands; 1 adds nothing.
     """
     found: list[PixelSeries] = [PixelSeries({}, {}, {}) for _ in range(batch.num_places)]
     for name, modality in modalities.items():
         if name in batch.frames:
             frames = batch.frames[name]
-            pixels = on_grid(frames.pixels.cpu(), modality, batch.size, side).flatten(2).numpy()
+            pixels = with_means(on_grid(frames.pixels.cpu(), modality, batch.size, side), around).flatten(2).numpy()
             days, counts = frames.day.cpu().numpy().astype(np.int64), frames.count.tolist()
         else:
-            pixels, days, counts = np.zeros((0, len(modality.bands), side**2), np.float32), np.zeros(0, np.int64), [0] * len(found)
+            bands = len(modality.bands) * (1 if around == 1 else 2)
+            pixels, days, counts = np.zeros((0, bands, side**2), np.float32), np.zeros(0, np.int64), [0] * len(found)
         ends = np.cumsum(counts)
         for place, end, count in zip(found, ends, counts, strict=True):
             day, values = days[end - count : end], pixels[end - count : end]
@@ -73,6 +76,15 @@ def on_grid(pixels: Num[Tensor, "n c h w"], modality: Modality, size: float, sid
     if values.shape[-1] > side:
         return adaptive_avg_pool2d(values, side)
     return values if values.shape[-1] == side else interpolate(values, size=(side, side), mode="nearest-exact")
+
+
+def with_means(values: Float[Tensor, "n c h w"], around: int) -> Float[Tensor, "n c2 h w"]:
+    """Return images and, as further bands, the mean of the square of `around` pixels around each pixel, of what lies in the place."""
+    if around == 1:
+        return values
+    if not len(values):
+        return values.repeat(1, 2, 1, 1)
+    return torch.cat([values, avg_pool2d(values, around, stride=1, padding=around // 2, count_include_pad=False)], 1)
 
 
 def day_of_year(day: Int[np.ndarray, " t"]) -> Int[np.ndarray, " t"]:

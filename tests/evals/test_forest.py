@@ -125,6 +125,8 @@ def test_nothing_to_learn_from_is_said():
         fitted(source, places=range(2, 3))  # without the sensor that labels come from
     with pytest.raises(ConfigError, match="`trees` is 0"):
         ForestConfig(trees=0)
+    with pytest.raises(ConfigError, match="`around` is 4"):
+        ForestConfig(around=4)
 
 
 def test_folds_are_put_together():

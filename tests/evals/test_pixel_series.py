@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from omnifuse.data.loading import evaluation_batches
-from omnifuse.evals.pixel_series import day_of_year, first_and_last, interpolated, on_grid, pixel_series
+from omnifuse.evals.pixel_series import day_of_year, first_and_last, interpolated, on_grid, pixel_series, with_means
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality
 from tests.data.fake_source import MODALITIES, FakeSource
@@ -41,6 +41,16 @@ def test_every_sensor_lies_on_the_labels_grid():
     assert on_grid(ground, fine, 20.0, 8)[0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     around = Modality(name="f", title="f", bands=("x",), gsd=5.0, units=("1",), mean=(0.0,), std=(1.0,), context=5.0)
     assert on_grid(ground, around, 10.0, 2)[0, 0].tolist() == [[5, 6], [9, 10]]
+
+
+def test_means_around_a_pixel_are_of_the_place():
+    ground = torch.arange(16.0).view(1, 1, 4, 4)
+    around = with_means(ground, 3)
+    assert around[:, :1].equal(ground) and around[0, 1, 1, 2] == ground[0, 0, 0:3, 1:4].mean()
+    assert around[0, 1, 0, 0] == ground[0, 0, :2, :2].mean()  # nothing is made up beyond the edge
+    (place,) = pixel_series(batch_of(3), MODALITIES, 8, around=3)
+    (without,) = pixel_series(batch_of(3).only(("radar",)), MODALITIES, 8, around=3)
+    assert place.values["optical"].shape[1] == without.values["optical"].shape[1] == 6
 
 
 def test_a_place_is_the_same_among_others():
