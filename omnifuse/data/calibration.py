@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
-from omnifuse.data.units import converted, known_unit
+from omnifuse.data.units import SCALED_TO_ONE, converted, known_unit
 from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 
@@ -153,10 +153,10 @@ def check_values(
         mean, std = (numbers[modality.bands.index(band)] for numbers in (modality.mean, modality.std))
         if unit == "dB" and calibrations[band].wanted == "dB" and mean + 3 * std < 0 and least > 0:
             raise _refusal(band, f"is positive throughout, from {least:.3g}", calibrations[band], modality, where)
-    for unit in ("reflectance*10000", "8-bit"):
+    for unit, limit in SCALED_TO_ONE.items():
         own = {band: found for band, found in scaled.items() if calibrations[band].unit == unit and found.dtype.kind == "f"}
         most = max((float(np.abs(found).max()) for found in own.values()), default=0.0)
-        if 0 < most <= 1.5:
+        if 0 < most <= limit:
             band = next(iter(own))
             raise _refusal(band, f"reaches {float(own[band].max()):.3g}", calibrations[band], modality, where)
     _warn_of_offset(scaled, calibrations, modality, where)

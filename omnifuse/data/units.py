@@ -40,6 +40,7 @@ _CONVERSIONS: Mapping[tuple[str, str], Callable[[_Pixels], _Pixels]] = {
     ("mm", "m"): lambda x: x / 1000,
     ("m", "mm"): lambda x: x * 1000,
 }
+SCALED_TO_ONE = {"reflectance*10000": 6.6, "8-bit": 1.5}  # most that their values reach when divided by 10000 (clouds above 1) or 255
 _SCALED = {"reflectance*10000": "unit `reflectance` in the table, or scale 10000", "8-bit": "scale 255 in the table"}
 
 
@@ -69,7 +70,7 @@ def check_plausible(pixels: Num[np.ndarray, "t c h w"], modality: Modality, wher
         return
     for unit, remedy in _SCALED.items():
         bands = [i for i, found in enumerate(modality.units) if found == unit]
-        if bands and 0 < float(np.abs(pixels[:, bands]).max()) <= 1.5:
+        if bands and 0 < float(np.abs(pixels[:, bands]).max()) <= SCALED_TO_ONE[unit]:
             most = float(pixels[:, bands].max())
             raise InputError(f"{where}: values reach {most:.3g}, not plausible in the unit {unit!r}. Try: {remedy}.")
     for i, unit in enumerate(modality.units):

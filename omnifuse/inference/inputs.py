@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import torch
 from torch import Tensor
 
+from omnifuse.data.units import SCALED_TO_ONE
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality, check_names
@@ -46,7 +47,7 @@ def _check_units(pixels: Tensor, modality: Modality) -> None:
     """Refuse what is certainly another unit: scaled reflectance or 8-bit values within 0..1, decibels that are power ratios."""
     for unit, remedy in _SCALED.items():
         bands = [i for i, found in enumerate(modality.units) if found == unit]
-        if bands and 0 < float(pixels[:, bands].abs().max()) <= 1.5:
+        if bands and 0 < float(pixels[:, bands].abs().max()) <= SCALED_TO_ONE[unit]:
             band, most = modality.bands[bands[0]], float(pixels[:, bands[0]].max())
             raise InputError(
                 f"input: band {band!r} of {modality.name!r} reaches {most:.3g}, not plausible in its unit {unit!r} "

@@ -76,7 +76,7 @@ def test_what_cannot_be_converted_is_refused(modality, said, message):
             [0.02, 0.9],
             "band 'B2' of 's2' reaches 0.9, not plausible in its unit 'reflectance*10000'",
         ),
-        (S2, {}, [0.02, 1.5], "Try: units={'s2': 'reflectance'} if they are that, or multiply by 10000"),
+        (S2, {}, [0.02, 2.5], "Try: units={'s2': 'reflectance'} if they are that, or multiply by 10000"),
         (S2, {"unit": "reflectance"}, [200, 8000], "reaches 8000, above 6.6, not plausible in its unit 'reflectance'"),
         (S2, {"own_unit": "1"}, [200, 8000], "Try: units={'s2': 'reflectance*10000'}"),
         (S2, {"add": -1000, "unit": "reflectance"}, [0.1, 0.2], "reaches down to -999.9, below -2"),
