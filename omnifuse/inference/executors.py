@@ -133,7 +133,8 @@ def _on_slurm(
         except Exception as error:  # of the job, or that there is no result: they have no common base
             for job in array:
                 job.cancel()
-            why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            why = lines[0 if isinstance(error, submitit.core.utils.UncompletedJobError) else -1].strip()  # else a traceback
             raise StoppedError(
                 f"job {done.job_id} ended before its time ({why}). Log: {done.paths.stderr}. Try: the same command again; it goes on."
             ) from None

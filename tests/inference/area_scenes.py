@@ -79,12 +79,12 @@ class MemoryScene:
 
 @dataclass(frozen=True)
 class Dying(MemoryScene):
-    """An area that kills who reads its lower half while there is a file `trap`."""
+    """An area that kills who reads its lowest rows while there is a file `trap`."""
 
     trap: str = ""
 
     def read(self, row: int, col: int, cells: int) -> Place | None:
-        if row > 20 and Path(self.trap).exists():
+        if row > 30 and Path(self.trap).exists():
             os._exit(1)
         return super().read(row, col, cells)
 

@@ -238,22 +238,25 @@ def test_an_array_of_jobs_writes_the_same_bytes(model, mapped, tmp_path):
 
 SCRIPT = """
 import sys
-from area_scenes import small_scene
 from pathlib import Path
+from area_scenes import small_scene
 from omnifuse.inference.area import AreaOptions, predict_area
-made = predict_area(sys.argv[1], small_scene(hole=(10, 20, 30, 30)), Path(sys.argv[2]), AreaOptions(tile=16, unit=int(sys.argv[4])),
-                    confidence=True, probabilities=True, executor=sys.argv[3])
-print("made" if made else "done")
+
+if __name__ == "__main__":
+    options = AreaOptions(tile=16, unit=int(sys.argv[4]))
+    scene = small_scene(hole=(10, 20, 30, 30))
+    made = predict_area(sys.argv[1], scene, Path(sys.argv[2]), options, confidence=True, probabilities=True, executor=sys.argv[3])
+    print("made" if made else "done")
 """
+PATHS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
 
 
 def started(tmp_path: Path, model: Path, executor: str, *launcher: str, unit: int = 32) -> "subprocess.Popen[bytes]":
     script = tmp_path.parent / f"{tmp_path.name}.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     command = [sys.executable, *launcher, str(script), str(model), str(tmp_path / "map.tif"), executor, str(unit)]
     return subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
@@ -268,7 +271,7 @@ def test_two_ranks_write_the_same_bytes(model, mapped, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "processes=2"])
 def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(model, tmp_path, mapped, executor):
-    draw, kills, length = np.random.default_rng(7), 0, 12.0
+    draw, kills, length = np.random.default_rng(7), 0, 12.0  # seconds that a run may take; start-up of processes is most of it
     for _ in range(200):
         process = started(tmp_path, model, executor, unit=16)
         try:
@@ -289,8 +292,9 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(model, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("executor", "slurm"), [("processes=2", {}), ("slurm=2", {"cluster": "local"})])
-def test_a_worker_that_dies_is_told_and_the_next_run_goes_on(model, mapped, tmp_path, executor, slurm):
+def test_a_worker_that_dies_is_told_and_the_next_run_goes_on(model, mapped, tmp_path, monkeypatch, executor, slurm):
     pytest.importorskip("submitit")
+    monkeypatch.setenv("PYTHONPATH", PATHS)
     trap = tmp_path / "trap"
     trap.touch()
     scene, out = Dying(trap=str(trap), **vars(SCENE)), tmp_path / "maps" / "map.tif"
@@ -298,6 +302,7 @@ def test_a_worker_that_dies_is_told_and_the_next_run_goes_on(model, mapped, tmp_
     wishes = {"confidence": True, "probabilities": True}
     with pytest.raises(StoppedError, match="Try: the same command again"):
         predict_area(model, scene, out, OPTIONS, **wishes, executor=executor, slurm=slurm)
+    assert len(list((tmp_path / "maps" / "map.tif.work" / "done").iterdir())) in range(1, 6)
     trap.unlink()
     predict_area(model, scene, out, OPTIONS, **wishes, executor=executor, slurm=slurm)
     assert content(out.parent) == mapped
