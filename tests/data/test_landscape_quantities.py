@@ -9,6 +9,7 @@ from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.landscape.climate import DOY
 from omnifuse.data.landscape.covers import COVERS
 from omnifuse.data.landscape.quantities import QUANTITIES
+from omnifuse.data.pictures.showing import quantity_images, show
 from omnifuse.data.place import labels_of
 from omnifuse.data.targets import AverageConfig, MergeConfig, SharesConfig, label_statistics, retargeted
 from omnifuse.errors import InputError
@@ -80,3 +81,15 @@ def test_sensors_that_are_not_asked_for_are_not_rendered(monkeypatch):
     assert list(MEASURED.read(0, ("s2", "dem")).series) == ["s2", "dem"]
     with pytest.raises(InputError, match="s3"):
         MEASURED.read(0, ("s3",))
+
+
+def test_quantities_are_drawn_as_images_of_their_own():
+    target = MEASURED.read(2, ()).target
+    images, modalities = quantity_images(target, QUANTITIES, MEASURED.size)
+    assert list(images) == [f"label {name}" for name in QUANTITIES.names] == list(modalities)
+    for values, series in zip(target, images.values(), strict=True):
+        known = np.isfinite(values)
+        np.testing.assert_array_equal(series.pixels[0, 0][known], values[known])
+        assert series.pixels[0, 0][~known].tolist() == [np.nanmin(values)] * int((~known).sum())
+    assert show(MEASURED, 2, 2).png.startswith(b"\x89PNG")
+    assert show(retargeted(MEASURED, [AverageConfig()]), 2, 2).png.startswith(b"\x89PNG")

@@ -1,18 +1,22 @@
 """One place of a source as a picture: for a file, and for a notebook, which shows it by itself."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from omnifuse.classes import Quantities
 from omnifuse.data.loading import read_place
 from omnifuse.data.pictures.look import save_png
 from omnifuse.data.pictures.sheet import draw_place
-from omnifuse.data.place import Place, PlaceSource
+from omnifuse.data.place import Place, PlaceSource, Series, quantities_of
 from omnifuse.errors import InputError
+from omnifuse.modalities import Modality
 
 Info = dict[str, str | int | float]
 
@@ -58,10 +62,41 @@ def show(source: PlaceSource, index: int | str, num_dates: int = 8) -> PlacePict
         raise InputError(f"place {number}: there are {len(source)} places. Try: 0 to {len(source) - 1}.")
     place = read_place(source, number)
     title = f"Place {place.info.get('id', number)}"
-    figure = draw_place(
-        place, source.modalities, source.classes, num_dates=num_dates, title=title, about=about_place(place.info, place.size), dates=True
-    )
+    measured = quantities_of(source)
+    about = about_place(place.info, place.size)
+    drawn, modalities = place, source.modalities
+    if measured is not None and place.target is not None:
+        if place.target.ndim == 1:
+            values = zip(measured.names, place.target.tolist(), measured.units, strict=True)
+            about = " · ".join([about, *(f"{name} {value:g} ({unit})" for name, value, unit in values)])
+        else:
+            images, added = quantity_images(place.target, measured, place.size)
+            drawn, modalities = replace(place, series={**place.series, **images}), {**modalities, **added}
+        drawn = replace(drawn, target=None)
+    figure = draw_place(drawn, modalities, source.classes, num_dates=num_dates, title=title, about=about, dates=True)
     return PlacePicture(place, figure)
+
+
+def quantity_images(
+    target: Float[np.ndarray, "q h w"], quantities: Quantities, size: float
+) -> tuple[dict[str, Series], dict[str, Modality]]:
+    """Return each quantity as a grey image of its own, from its least to its greatest value; where it is unknown it is the least."""
+    images, modalities = {}, {}
+    for name, unit, values in zip(quantities.names, quantities.units, target, strict=True):
+        known = values[np.isfinite(values)]
+        filled = np.where(np.isfinite(values), values, known.min() if len(known) else 0.0).astype(np.float32)
+        images[f"label {name}"] = Series(filled[None, None], np.zeros(1, np.int32))
+        modalities[f"label {name}"] = Modality(
+            name=f"label {name}",
+            title=f"Label: {name}",
+            bands=(name,),
+            gsd=size / values.shape[-1],
+            units=(unit,),
+            mean=(0.0,),
+            std=(1.0,),
+            series=False,
+        )
+    return images, modalities
 
 
 def find_place(info: list[Info], name: str) -> int:

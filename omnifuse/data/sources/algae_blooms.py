@@ -36,7 +36,7 @@ FOLDS = 5
 MONTHS = 12
 _COLUMNS = 18  # VV VH, eleven of Sentinel-2, temperature, rain, altitude, slope, "NDVI"
 _FILES = ("s1_s2_era5_srtm", "month", "latlon", "target", "uid", "is_test")
-SEVERITY = Quantities(("severity",), ("severity 1-5",), (2.444,), (0.961,))
+SEVERITY = Quantities(("severity",), ("1 to 5",), (2.444,), (0.961,))
 # Statistics: of all 1,122 samples. Runs measure those of their training places.
 MODALITIES = {
     modality.name: modality
