@@ -13,6 +13,7 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from omnifuse.data.memory import InMemory
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sources.algae_blooms import AlgaeBlooms
 from omnifuse.data.sources.ombria import Ombria
@@ -67,11 +68,12 @@ def main() -> None:
     options = parser.parse_args()
     for bench in benches(options.data, options.folder, options.trees):
         print(bench.title, flush=True)
-        folds = [split(bench.source.info, "fold", [number]) for number in range(1, 6)]
+        source = InMemory(bench.source)
+        folds = [split(source.info, "fold", [number]) for number in range(1, 6)]
         for sensors in bench.sensors:
             for seed in options.seeds:
                 config = replace(bench.config, sensors=sensors, seed=seed)
-                scored = cross_validated(config, bench.source, folds, {"": lambda batch: batch}, bench.metric, batch_size=16)[""]
+                scored = cross_validated(config, source, folds, {"": lambda batch: batch}, bench.metric, batch_size=16)[""]
                 found = [
                     f"{name} {scored.scores[name]:.3f} ({', '.join(f'{x:.3f}' for x in scored.interval(0, name))})" for name in bench.scores
                 ]

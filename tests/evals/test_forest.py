@@ -154,6 +154,7 @@ def test_no_fold_is_scored_by_a_forest_that_knew_it():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # minutes where others share the processor
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real points (../shared/realdata) are not here")
 @pytest.mark.parametrize(
     ("sensors", "floor"), [(("s1",), 0.09), (("s2",), 0.25), (("s1", "s2"), 0.25), (("s1", "s2", "dem", "weather"), 0.38)]
@@ -167,6 +168,7 @@ def test_radar_tells_nearly_nothing_of_algae(sensors, floor):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # minutes where others share the processor
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real points (../shared/realdata) are not here")
 @pytest.mark.parametrize(("sensors", "accuracy"), [(("s1",), 0.676), (("s2",), 0.634), (("s1", "s2"), 0.703)])
 def test_crops_of_canada_are_told_as_well_as_others_found(sensors, accuracy):
