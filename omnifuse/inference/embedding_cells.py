@@ -19,7 +19,7 @@ from omnifuse.data.map_store import MapArray, write_map_store
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
-from omnifuse.inference.area import AreaOptions, loaded, one_at_a_time, refuse_existing, threads, tiling_of
+from omnifuse.inference.area import AreaOptions, coarsest, loaded, one_at_a_time, refuse_existing, threads, tiling_of
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units
@@ -32,6 +32,7 @@ from omnifuse.inference.quantize import NO_DATA, steps_of, to_int8
 from omnifuse.inference.releases import read_named
 from omnifuse.inference.scene import Grid, Scene
 from omnifuse.inference.stac import Vectors
+from omnifuse.modalities import Modality
 
 Dtype = Literal["float32", "float16", "int8"]
 _BLOCK = "embedding"
@@ -109,14 +110,29 @@ class EmbeddedCells:
 
 def cells_of(predictor: Predictor) -> tuple[float, int]:
     """Return metres per cell of a model's embeddings, and how many numbers a vector has, from a look at one empty place."""
-    size = predictor.config.facts.get("place size (m)")
-    modality = max(predictor.modalities.values(), key=lambda one: (not one.per_place, one.gsd))  # a place is whole pixels of it
-    metres = float(size) if isinstance(size, int | float) else 64 * modality.gsd
+    metres, modality = trained_size(predictor), _coarse(predictor)
     side, start = modality.pixels(metres), origins(predictor.config.architecture.sensors).get(modality.name, date(1970, 1, 1))
     pixels = np.broadcast_to(np.array(modality.mean, np.float32)[:, None, None], (1, len(modality.bands), side, side))
     day = np.array([(start - date(1970, 1, 1)).days])
     _, maps = predictor.features(Place({modality.name: Series(pixels, day)}, metres).to_batch())
     return metres / maps.shape[-1], int(maps.shape[1])
+
+
+def trained_size(predictor: Predictor) -> float:
+    """Return the side in metres of the places that a model was trained on; 64 pixels of its coarsest sensor where it does not say."""
+    size = predictor.config.facts.get("place size (m)")
+    return float(size) if isinstance(size, int | float) else 64 * _coarse(predictor).gsd
+
+
+def tiling_of_cells(predictor: Predictor, gsd: float, options: AreaOptions) -> Tiling:
+    """Return the lattice of tiles on cells of `gsd` metres; a tile is as large as a place of the training where nothing else is said."""
+    align = coarsest(predictor.config.architecture, gsd)
+    tile = options.tile or max(1, round(trained_size(predictor) / gsd / align)) * align
+    return tiling_of(predictor, gsd, replace(options, tile=tile))
+
+
+def _coarse(predictor: Predictor) -> Modality:
+    return max(predictor.modalities.values(), key=lambda one: (not one.per_place, one.gsd))  # a place is whole pixels of it
 
 
 def embed_cells(
@@ -142,7 +158,7 @@ def embed_cells(
         options: How tiles go through the model.
         dtype: Of the stored numbers; int8 has a step per dimension.
         normalize: Whether vectors get length 1.
-        picture: Whether to write `<out>_colors.tif`, too.
+        picture: Whether to write `<out>.colors.tif`, too.
         executor: Who does it: see `executors.run_units`.
         overwrite: Whether to replace what is there, and to forget an earlier run that is not ended.
         progress: Called as `progress(done, total)` with units.
@@ -159,8 +175,8 @@ def embed_cells(
     folder, content = read_named(str(model))
     predictor = loaded(str(folder.resolve()), options.device)
     _, dimensions = cells_of(predictor)
-    tiling = tiling_of(predictor, scene.grid.gsd, options)
-    colored = out.with_name(f"{out.stem}_colors.tif") if picture else None
+    tiling = tiling_of_cells(predictor, scene.grid.gsd, options)
+    colored = out.with_name(f"{out.name}.colors.tif") if picture else None
     identity = {
         "model": content.weights.sha256,
         "scene": scene.fingerprint,

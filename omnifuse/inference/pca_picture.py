@@ -39,7 +39,7 @@ class Colors:
         """Return the color of each vector; black where one is not finite."""
         along = (vectors.astype(np.float32) - self.mean) @ self.axes
         share = (along - self.low) / np.maximum(self.high - self.low, np.finfo(np.float32).tiny)
-        return np.rint(1 + 254 * np.clip(np.nan_to_num(share, nan=-1 / 254), -1 / 254, 1)).clip(0, 255).astype(np.uint8)
+        return np.where(np.isnan(share), 0, np.rint(1 + 254 * np.clip(np.nan_to_num(share), 0, 1))).astype(np.uint8)
 
 
 def colors_of(sample: Float[np.ndarray, "n d"], seed: int = 0) -> Colors:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, StoppedError
-from omnifuse.inference.area import AreaOptions, loaded, tiling_of
+from omnifuse.inference.area import AreaOptions, loaded
 from omnifuse.inference.embed_places import PlacesOptions, embed_places
-from omnifuse.inference.embedding_cells import EmbeddedCells, cells_of, embed_cells
+from omnifuse.inference.embedding_cells import EmbeddedCells, cells_of, embed_cells, tiling_of_cells
 from omnifuse.inference.executors import Chosen, this_rank
 from omnifuse.inference.pca_picture import save_small
 from omnifuse.inference.releases import read_named
@@ -127,7 +127,7 @@ def _describe_cells(made: EmbeddedCells, model: str, scene: RasterScene, paths: 
 
 def _embed_squares(model: str, scene: RasterScene, command: EmbedAreaCommand, paths: Mapping[str, tuple[str, ...]]) -> None:
     folder, _ = read_named(model)
-    tile = tiling_of(loaded(str(folder.resolve()), command.device), scene.grid.gsd, command).tile
+    tile = tiling_of_cells(loaded(str(folder.resolve()), command.device), scene.grid.gsd, command).tile
     stride = command.stride or tile
     sources = tuple(path for given in paths.values() for path in given)
     squares = SceneSquares(scene, tile, stride, {"source": " ".join(Path(path).name for path in sources)})
