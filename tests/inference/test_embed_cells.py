@@ -21,7 +21,8 @@ from omnifuse.inference.scene import Scene
 from omnifuse.inference.scene_squares import SceneSquares
 
 rasterio = pytest.importorskip("rasterio")
-OPTIONS = AreaOptions(tile=8, halo=2, unit=16)
+OPTIONS = AreaOptions(tile=8, halo=1, unit=8)
+ROWS, COLS, HOLE = 14, 20, (6, 7)  # cells of the area, and of the corner that nobody saw
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def scene():
-    return Coarser(small_scene(hole=(0, 0, 24, 30)))
+    return Coarser(small_scene(height=2 * ROWS, width=2 * COLS, hole=(0, 0, 2 * HOLE[0], 2 * HOLE[1])))
 
 
 def embedded(folder, scene, out, **rest):
@@ -83,23 +84,27 @@ def test_an_area_of_one_tile_is_the_model_s_own_answer(folder, tmp_path):
 
 
 def test_units_make_no_difference_and_unseen_ground_stays_empty(folder, scene, tmp_path):
-    one, other = (embedded(folder, scene, tmp_path / f"{unit}.zarr", options=replace(OPTIONS, unit=unit)) for unit in (16, 64))
+    one, other = (embedded(folder, scene, tmp_path / f"{unit}.zarr", options=replace(OPTIONS, unit=unit)) for unit in (8, 64))
     with xr.open_zarr(one.path, consolidated=False) as a, xr.open_zarr(other.path, consolidated=False) as b:
         np.testing.assert_array_equal(a["embedding"].to_numpy(), b["embedding"].to_numpy())
         empty = np.isnan(a["embedding"].to_numpy())
-        assert (empty == ~scene.valid(0, 0, 25, 35)).all() and empty[:, :12, :15].all() and empty.sum() == 16 * 12 * 15
-        np.testing.assert_allclose(a["x"], 600_010 + 20 * np.arange(35))
-        np.testing.assert_allclose(a["y"], 4_999_990 - 20 * np.arange(25))
+        assert (
+            (empty == ~scene.valid(0, 0, ROWS, COLS)).all()
+            and empty[:, : HOLE[0], : HOLE[1]].all()
+            and empty.sum() == 16 * HOLE[0] * HOLE[1]
+        )
+        np.testing.assert_allclose(a["x"], 600_010 + 20 * np.arange(COLS))
+        np.testing.assert_allclose(a["y"], 4_999_990 - 20 * np.arange(ROWS))
         assert a["spatial_ref"].attrs["crs_wkt"].startswith("PROJCS") and a["embedding"].attrs["grid_mapping"] == "spatial_ref"
         assert (a.attrs["geoemb:type"], a.attrs["geoemb:dimensions"], a.attrs["proj:code"]) == ("pixel", 16, "EPSG:32631")
         assert a.attrs["spatial:transform"] == [20.0, 0.0, 600_000.0, 0.0, -20.0, 5_000_000.0]
-    assert one.seen == 1 - 12 * 15 / (25 * 35)
+    assert one.seen == 1 - HOLE[0] * HOLE[1] / (ROWS * COLS)
 
 
 def test_bytes_and_halves_are_as_near_as_they_say_in_both_formats(folder, scene, tmp_path):
     with rasterio.open(embedded(folder, scene, tmp_path / "true.tif").path) as file:
         true = file.read()
-    seen = scene.valid(0, 0, 25, 35)
+    seen = scene.valid(0, 0, ROWS, COLS)
     half, eight = (embedded(folder, scene, tmp_path / f"{dtype}.tif", dtype=dtype) for dtype in ("float16", "int8"))
     with rasterio.open(half.path) as file:
         assert abs(file.read() - true)[:, seen].max() <= abs(true[:, seen]).max() * 2**-11
@@ -146,7 +151,7 @@ def test_the_picture_has_colors_where_there_is_data(folder, scene, tmp_path):
         colors = file.read()
         assert file.crs.to_epsg() == 32631 and file.nodata == 0 and file.transform.a == 20
         assert [one.name for one in file.colorinterp] == ["red", "green", "blue"]
-    seen = scene.valid(0, 0, 25, 35)
+    seen = scene.valid(0, 0, ROWS, COLS)
     assert (colors[:, ~seen] == 0).all() and (colors[:, seen] > 0).all() and (colors[:, seen].std(1) > 30).all()
 
 
@@ -158,7 +163,8 @@ def test_what_will_not_do_is_said(folder, tmp_path):
         embedded(folder, scene, tmp_path / "e.npy")
 
 
-def test_squares_of_an_area_lie_side_by_side_within_it(scene):
+def test_squares_of_an_area_lie_side_by_side_within_it():
+    scene = Coarser(small_scene(hole=(0, 0, 24, 30)))
     squares = SceneSquares(scene, 8, 8)
     assert (len(squares), squares.size) == (3 * 4, 160.0)
     assert [row["id"] for row in squares.info[:5]] == ["0_0", "0_8", "0_16", "0_24", "8_0"]
@@ -170,8 +176,8 @@ def test_squares_of_an_area_lie_side_by_side_within_it(scene):
 @pytest.fixture
 def rasters(tmp_path):
     """Write two dates of S2 and one of SPOT as GeoTIFFs, and return the flags that name them."""
-    scene, models = small_scene(height=48, width=64, sensors=("s2", "spot")), fusion_model().config.sensors.modalities
-    place = scene.read(0, 0, 64)
+    scene, models = small_scene(height=32, width=48, sensors=("s2", "spot")), fusion_model().config.sensors.modalities
+    place = scene.read(0, 0, 48)
     (tmp_path / "in").mkdir()
     for name, series in place.series.items():
         for day, pixels in zip(series.day.tolist(), series.pixels, strict=True):
@@ -181,30 +187,30 @@ def rasters(tmp_path):
             with rasterio.open(
                 tmp_path / "in" / f"{name}_{when}.tif",
                 "w",
-                width=int(640 / gsd),
-                height=int(480 / gsd),
+                width=int(480 / gsd),
+                height=int(320 / gsd),
                 count=len(pixels),
                 dtype="float32",
                 **profile,
             ) as file:
-                file.write(np.clip(pixels, 0.0, 255.0 if name == "spot" else None)[:, : int(480 / gsd)])
+                file.write(np.clip(pixels, 0.0, 255.0 if name == "spot" else None)[:, : int(320 / gsd)])
                 file.descriptions = models[name].bands
     return ["--s2", str(tmp_path / "in" / "s2*.tif"), "--spot", str(tmp_path / "in" / "spot*.tif")]
 
 
 def test_the_command_embeds_rasters_in_every_format(folder, rasters, tmp_path, capsys):
-    flags = [*rasters, "--device", "cpu", "--tile", "8", "--season_start", "2019-04-14"]
+    flags = [*rasters, "--device", "cpu", "--tile", "8", "--halo", "0", "--season_start", "2019-04-14"]
     assert main(["embed", str(folder), *flags, "--out", str(tmp_path / "e.zarr")]) == 0
     item = json.loads((tmp_path / "e.zarr.stac.json").read_text())
     first, last = (date(1970, 1, 1).toordinal() + int(day) for day in (DAYS[0], DAYS[-1]))
     assert item["properties"]["start_datetime"].startswith(str(date.fromordinal(first)))
     assert item["properties"]["end_datetime"].startswith(str(date.fromordinal(last)))
-    assert item["properties"]["proj:shape"] == [24, 32] and set(item["assets"]) == {"embeddings", "colors", "overview"}
+    assert item["properties"]["proj:shape"] == [16, 24] and set(item["assets"]) == {"embeddings", "colors", "overview"}
     assert (tmp_path / "e.zarr.png").is_file() and "16 numbers per cell (float16)" in capsys.readouterr().out
     assert main(["embed", str(folder), *flags, "--out", str(tmp_path / "e.parquet"), "--dtype", "int8"]) == 0
     rows = open_table(tmp_path / "e.parquet")
-    assert rows.rows == 3 * 4 and rows.about["emb:chip_layout"] == {"layout_type": "regular_grid", "chip_size": [8, 8], "stride": [8, 8]}
-    _, piece = rows.take([5], ["id", "geometry", "sensors", "source"])
+    assert rows.rows == 2 * 3 and rows.about["emb:chip_layout"] == {"layout_type": "regular_grid", "chip_size": [8, 8], "stride": [8, 8]}
+    _, piece = rows.take([4], ["id", "geometry", "sensors", "source"])
     assert piece.drop_columns(["embedding"]).to_pylist()[0] == {
         "id": "8_8",
         "geometry": wkb(outlines("EPSG:32631", [600_160.0], [4_999_840.0], 160.0, 160.0)[0]),
