@@ -39,8 +39,9 @@ def from_dict(cls: type[T], value: Any, where: str) -> T:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "(top level)"
         found = json.dumps(first["input"], default=repr)[:120]
+        said = first["msg"] if len(first["msg"]) < 1000 else f"{first['msg'][:1000]}…"
         raise ConfigError(
-            f"{where}: field `{field}`: {first['msg']}; found {found}. Try: correct the field, or remove it for the default."
+            f"{where}: field `{field}`: {said}; found {found}. Try: correct the field, or remove it for the default."
         ) from None
 
 

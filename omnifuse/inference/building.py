@@ -32,6 +32,9 @@ from omnifuse.objectives.contrast import Contrast
 
 _MOST_TENSORS = 20_000  # ten ViT-G have 6,000
 _LARGEST = 10_000_000  # of a size in a configuration; no layer is as wide
+_DEEPEST = 1000  # layers
+_FARTHEST = 1e12  # of a measure, in metres, days or units of a band
+_SIZES = {"gsd", "gsds", "cell_gsd", "period"}  # measures of which only positive ones mean anything
 _AGAIN = "Try: download the folder again."
 Model = FusionModel | Contrast | ReferenceModel
 
@@ -69,7 +72,8 @@ def _shapes(content: ModelFolder, where: str) -> dict[str, torch.Tensor]:
     except CheckpointError:
         raise
     except ConfigError as error:
-        raise CheckpointError(f"{where}: {error}{'' if 'Try: ' in str(error) else ' ' + _AGAIN}") from None
+        said = str(error) if len(str(error)) < 1000 else f"{str(error)[:1000]}…"
+        raise CheckpointError(f"{where}: {said}{'' if 'Try: ' in said else ' ' + _AGAIN}") from None
     except Exception as error:  # what torch says of sizes and names that nobody ever trained
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(f"{where}: describes nothing that can be built ({type(error).__name__}: {first[:160]}). {_AGAIN}") from None
@@ -102,8 +106,13 @@ def _few_tensors(where: str) -> Iterator[None]:
 def _check_sizes(content: ModelFolder, where: str) -> None:
     """Refuse sizes that no model has, and files on this machine that a configuration would have read."""
     for name, value in _numbers(to_dict(content.architecture), ""):
-        if not math.isfinite(value) or (abs(value) > _LARGEST and isinstance(value, int)):
+        most = _DEEPEST if name.endswith(".depth") else _LARGEST
+        size = _SIZES.intersection(name.split("."))
+        if not math.isfinite(value) or abs(value) > (most if isinstance(value, int) else _FARTHEST) or (size and value <= 0):
             raise CheckpointError(f"{where}: field `architecture{name}` is {value}, which no model has. {_AGAIN}")
+    for name, modality in content.architecture.sensors.modalities.items():
+        if modality.name != name:
+            raise CheckpointError(f"{where}: the sensor {name[:80]!r} is called {modality.name[:80]!r} inside. {_AGAIN}")
     for name, encoder in content.architecture.sensors.encoders.items():
         if isinstance(encoder, ViTConfig | TimmConfig) and encoder.weights:
             found = json.dumps(encoder.weights[:80])

@@ -230,9 +230,9 @@ def read_weights(folder: Path, content: ModelFolder, expected: Mapping[str, Tens
     found = path.stat().st_size
     if found != content.weights.bytes:
         raise CheckpointError(f"{path}: {found} bytes, expected {content.weights.bytes}: cut or replaced. Try: download it again.")
+    check_header(path, expected)  # before the hash: a file can claim to be of any size
     if _sha256(path) != content.weights.sha256:
         raise CheckpointError(f"{path}: sha256 is not that of `config.json`: damaged or replaced. Try: download the folder again.")
-    check_header(path, expected)
     state = read_tensors(path)
     _check_finite(state, str(path))
     return state

@@ -65,7 +65,7 @@ def check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
             for name, entry in content.items()
             if name != "__metadata__"
         }
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(f"{path}: its header cannot be read ({type(error).__name__}: {first[:160]}). {remedy}") from None
     _check_fit(expected, found, str(path))
@@ -73,6 +73,9 @@ def check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
         raise CheckpointError(
             f"{path}: {len(wrong)} tensors of another type ({_by_part(wrong)}). Try: the model that they were saved from."
         )
+    size, whole = path.stat().st_size, 8 + length + sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+    if size != whole:
+        raise CheckpointError(f"{path}: {size} bytes, its header speaks of {whole}. {remedy}")
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str) -> None:
