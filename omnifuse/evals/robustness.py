@@ -18,6 +18,7 @@ from torch import nn
 from omnifuse.errors import InputError
 from omnifuse.evals.harms import FULL, RobustnessConfig, Setting, settings_of
 from omnifuse.evals.metrics import Metric
+from omnifuse.evals.remembering import remembering
 from omnifuse.evals.scoring import Difference, Scored, paired_difference, score_views
 from omnifuse.evals.subsets import Subset
 from omnifuse.frames import Batch
@@ -181,7 +182,8 @@ def robustness(
         InputError: where no place has a sensor, or places have no labels.
     """
     views = settings_of(modalities, size, seed, config)
-    scored = score_views(model, batches, views, metric, device, processes)
+    with remembering(model):
+        scored = score_views(model, batches, views, metric, device, processes)
     result = RobustnessResult(tuple(modalities), scored, metric, seed, config.failures)
     if not len(result.whole.place):
         raise InputError(f"robustness: no places with any of {', '.join(modalities)} to score. Try: another split, or a store with them.")
