@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 import tyro
 
 from omnifuse import zoo
 from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
-from omnifuse.data.store import write_store
+from omnifuse.data.store import Store, write_store
 from omnifuse.models.model import EncodersConfig, FusionModel, ModelConfig
 from omnifuse.runs.checking import CheckCommand
 from omnifuse.runs.conversion import conversion
@@ -44,7 +45,7 @@ def commands() -> list[tuple[str, list[str]]]:
         (page, words)
         for page in PAGES
         for block in blocks(page, "bash")
-        for line in block.splitlines()
+        for line in block.replace("\\\n", " ").splitlines()
         for command in line.split(" && ")
         if (words := shlex.split(command, comments=True))
     ]
@@ -142,9 +143,34 @@ def test_every_flag_shown_exists(run):
         elif words[:2] == ["omnifuse", "data"] and words[2] in DATA_COMMANDS:
             tyro.cli(DATA_COMMANDS[words[2]], args=flags)
             seen += 1
+        elif words[:2] in (["omnifuse", "embed"], ["omnifuse", "search"]):
+            assert page == "docs/embeddings.md"  # all of whose commands are run
+            seen += 1
         elif words[0] == "omnifuse":
             assert "--help" in words, f"{page}: {joined}"
     assert seen > 10
+
+
+def test_the_commands_about_embeddings_run(run, capsys):
+    store = Store("omnifuse-quickstart/landscape.zarr")
+    Path("area").mkdir()
+    series = store[0].series["s2"]
+    for day, pixels in zip(series.day[:2].tolist(), series.pixels, strict=False):
+        profile = {"driver": "GTiff", "count": len(pixels), "height": 32, "width": 32, "dtype": pixels.dtype, "crs": "EPSG:32631"}
+        name, when = "area/s2_{}.tif", np.datetime64(day, "D") + np.timedelta64(731, "D")
+        with rasterio.open(name.format(when), "w", **profile, transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000)) as file:
+            file.write(pixels)
+            file.descriptions = store.modalities["s2"].bands
+    longitude, latitude = (str(store.info[0][key]) for key in ("longitude", "latitude"))
+    shown = [words[1:] for page, words in commands() if page == "docs/embeddings.md"]
+    at = next(words for words in shown if "--at" in words).index("--at")
+    for words in shown:
+        words[at + 1 : at + 3] = [longitude, latitude] if words[at : at + 1] == ["--at"] else words[at + 1 : at + 3]
+        extra = ["--tile", "4", "--halo", "0"] if "--s2" in words else []
+        assert main([*words, *extra]) == 0, capsys.readouterr().err
+    for name in ("places.parquet", "cells.zarr", "cells.tif", "squares.parquet"):
+        assert Path(name).exists() and Path(f"{name}.png").is_file() and Path(f"{name}.stac.json").is_file()
+    assert Path("alike.geojson").is_file() and Path("alike.csv").is_file()
 
 
 def test_a_wrong_command_is_not_taken_for_one():
