@@ -12,7 +12,7 @@ from omnifuse.data.band_names import positions
 from omnifuse.data.calibration import calibration, check_values
 from omnifuse.data.dates import undated_days
 from omnifuse.data.filling import filled
-from omnifuse.data.labelled import Array, Labelled, labelled
+from omnifuse.data.labelled import Labelled, labelled
 from omnifuse.data.place import Place, Series
 from omnifuse.data.sources.raster_bands import differences
 from omnifuse.data.stated import Stated, stated
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def place_from_arrays(
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Any],
     days: Mapping[str, Dates] | None,
     modalities: Mapping[str, Modality],
     said: Mapping[str, Stated] | None = None,
@@ -78,7 +78,7 @@ def series_from_xarray(array: xarray.DataArray, modality: Modality) -> Series:
     return series_of(array, modality, Stated())
 
 
-def series_of(array: Array, modality: Modality, said: Stated, seasons: Mapping[str, tuple[int, int]] | None = None) -> Series:
+def series_of(array: Any, modality: Modality, said: Stated, seasons: Mapping[str, tuple[int, int]] | None = None) -> Series:
     """Return the series of one sensor from an array of any kind, as `place_from_arrays` describes it."""
     where = f"input: {modality.name!r}"
     found = labelled(array, where, said.nodata)

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
@@ -17,6 +18,7 @@ _OFFSETS = {"baseline 04.00": -1000.0, "04.00": -1000.0, "n0400": -1000.0}  # ES
 _NO_UNIT = ("", "dn", "digital number", "digital numbers", "counts", "none", "unknown", "unitless", "-")  # say nothing
 _LIMITS = {  # what values of a unit lie within: 16 bits hold no reflectance above 6.5535, and no scatterer returns 60 dB
     "reflectance": (-2.0, 6.6),
+    "1": (-2.0, 6.6),
     "reflectance*10000": (-20_000.0, 66_000.0),
     "8-bit": (0.0, 255.0),
     "dB": (-300.0, 60.0),
@@ -27,6 +29,7 @@ _OTHER = {  # unit: the one that it is taken for, and what to do without stating
     "reflectance*10000": ("reflectance", "multiply by 10000"),
     "reflectance": ("reflectance*10000", "divide by 10000"),
     "8-bit": ("1", "multiply by 255"),
+    "1": ("8-bit", "divide by 255"),
     "dB": ("linear", "10 * log10 of the power"),
     "linear": ("dB", "10 ** (dB / 10)"),
     "degC": ("K", "subtract 273.15"),
@@ -79,7 +82,7 @@ def calibration(
     own_unit: str = "",
     scale: float = 1.0,
     offset: float = 0.0,
-    add: float | str | None = None,
+    add: Any = None,
 ) -> Calibration:
     """Return how the stored numbers of a band become values.
 
@@ -112,7 +115,7 @@ def calibration(
     return Calibration(band, found, wanted, float(scale), float(offset) + number * float(scale), add is not None or offset != 0)
 
 
-def _number(add: float | str | None, unit: str, scale: float, modality: Modality, where: str) -> float:
+def _number(add: Any, unit: str, scale: float, modality: Modality, where: str) -> float:
     if add is None:
         return 0.0
     if isinstance(add, str):

@@ -39,8 +39,10 @@ def ground_of(arrays: Mapping[str, Any], modalities: Mapping[str, Modality]) -> 
     first: tuple[str, Ground] | None = None
     for name, array in arrays.items():
         modality = modalities[name]
-        if not isinstance(array, xr.DataArray) or modality.per_place or not {"x", "y"} <= set(array.coords):
+        if not isinstance(array, xr.DataArray | xr.Dataset) or modality.per_place or not {"x", "y"} <= set(array.coords):
             continue
+        if not all(_are_numbers(array[axis]) for axis in ("x", "y")):
+            raise InputError(f"input: coordinates `x` and `y` of {name!r} are not numbers along one axis. Try: drop_vars(['x', 'y']).")
         cut = modality.context / modality.gsd
         crs = dict(array.coords["spatial_ref"].attrs) if "spatial_ref" in array.coords else {}
         found = Ground(_edges(array["x"].to_numpy(), cut, modality.gsd), _edges(array["y"].to_numpy(), cut, -modality.gsd), crs)
@@ -58,6 +60,10 @@ def ground_of(arrays: Mapping[str, Any], modalities: Mapping[str, Modality]) -> 
                 f"{'' if share > coarser / 2 else ' in another coordinate system'}. Try: resample all sensors to the same square of ground."
             )
     return first[1] if first else None
+
+
+def _are_numbers(coordinate: xr.DataArray) -> bool:
+    return coordinate.ndim == 1 and coordinate.size > 0 and coordinate.dtype.kind in "iuf" and bool(np.isfinite(coordinate).all())
 
 
 def _edges(centers: Num[np.ndarray, " n"], cut: float, step: float) -> tuple[float, float]:

@@ -11,8 +11,6 @@ from jaxtyping import Bool, Num
 
 from omnifuse.errors import InputError
 
-Array = xarray.DataArray | xarray.Dataset | np.ndarray | torch.Tensor
-
 _SYNONYMS = {
     "time": ("time", "t", "date", "dates", "day", "timestamp", "times"),
     "band": ("band", "bands", "channel", "channels", "c", "variable"),

@@ -22,7 +22,7 @@ class Stated:
         bands: Name of each band in the order of the input; empty where nothing is said.
         unit: Of all bands; empty where nothing is said.
         units: By band, where they differ; goes before `unit`.
-        offset: Added to the stored numbers: a number, or `baseline 04.00`; None where nothing is said.
+        offset: Added to the stored numbers: a number, or `baseline 04.00`; None where nothing is said. Checked by `calibration`.
         nodata: Stored number that means no data; None where the file's own holds.
     """
 
@@ -30,7 +30,7 @@ class Stated:
     bands: tuple[str, ...] = ()
     unit: str = ""
     units: Mapping[str, str] = field(default_factory=dict)
-    offset: float | str | None = None
+    offset: Any = None
     nodata: float | None = None
 
     def unit_of(self, band: str) -> str:

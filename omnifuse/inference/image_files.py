@@ -146,7 +146,10 @@ def _moments(path: str) -> list[_Found]:
 
 def _dated(found: Sequence[_Found], days: Sequence[Any], modality: Modality) -> list[_Found]:
     """Give files, or the images stacked in a single one, the dates that are stated."""
-    times = [EPOCH + timedelta(days=int(day)) for day in days_since_1970(days, f"days: {modality.name!r}")]
+    try:
+        times = [EPOCH + timedelta(days=int(day)) for day in days_since_1970(days, f"days: {modality.name!r}")]
+    except OverflowError:
+        raise InputError(f"days: {modality.name!r}: a date beyond the years 1 to 9999. Try: the dates of the images.") from None
     if len(found) == 1 and len(times) > 1:
         per_image, rest = divmod(len(found[0].header.names), len(times))
         if rest or not per_image:

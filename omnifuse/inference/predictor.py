@@ -143,9 +143,7 @@ class Predictor:
         """Return the probability of each class over many places; zero for the label that counts for nothing."""
         if self.classes is None or isinstance(self.model, Contrast):
             raise InputError("predict: these weights were pretrained without labels. Try: embed, or fine-tune them first.")
-        logits = self.model(self._prepared(batch, season_start)).float()
-        if not logits.isfinite().all():
-            raise InputError("input: the model gave a value that is not finite. Try: check the units of what it was given.")
+        logits = _finite(self.model(self._prepared(batch, season_start)).float())
         if 0 <= self.classes.ignore < logits.shape[1]:
             logits[:, self.classes.ignore] = -torch.inf
         return logits.softmax(1)
@@ -160,7 +158,7 @@ class Predictor:
         if not isinstance(self.model, Contrast):
             fused = self.model.fuse(batch)
             maps = segment_mean(fused.maps[0].float(), fused.place, fused.num_places)  # a late fusion has a row per sensor
-            return maps.mean((2, 3)), maps
+            return _finite(maps.mean((2, 3))), _finite(maps)
         side, num = cells(batch.size, self.model.config.cell_gsd), batch.num_places
         place = torch.zeros(num, self.model.config.dim, device=batch.place.device)
         cell = place.new_zeros(num, side * side, self.model.config.dim)
@@ -170,7 +168,7 @@ class Predictor:
                 cell[present] += cell_rows
                 place[present] += place_rows
         sensors = batch.present.sum(0).to(place.device)
-        return place / sensors[:, None], rearrange(cell / sensors[:, None, None], "b (h w) d -> b d h w", h=side)
+        return _finite(place / sensors[:, None]), rearrange(_finite(cell / sensors[:, None, None]), "b (h w) d -> b d h w", h=side)
 
     def _one_place(
         self, inputs: Mapping[str, Any] | Batch, season_start: date | str | None, **said: Mapping[str, Any] | None
@@ -190,3 +188,9 @@ class Predictor:
     def _prepared(self, batch: Batch, season_start: date | str | None) -> Batch:
         check_batch(batch, self.modalities)
         return season_shifted(batch, self._origins, season_start).to(device_of(self.model))
+
+
+def _finite(values: Tensor) -> Tensor:
+    if not values.isfinite().all():
+        raise InputError("input: the model gave a value that is not finite. Try: check the units of what it was given.")
+    return values
