@@ -27,7 +27,8 @@ from omnifuse.frames import Batch
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units
-from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture
+from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture, origins
+from omnifuse.inference.inputs import check_batch, device_of, season_shifted
 from omnifuse.inference.layers import Layer, layers_of, stored, unseen
 from omnifuse.inference.plan import Tiling, Unit, WorkFolder, read_block, units_of, write_block
 from omnifuse.inference.predictor import Predictor
@@ -313,9 +314,21 @@ def gsd_of_maps(architecture: AnyArchitecture) -> float:
     return architecture.model.head.gsd
 
 
+@torch.inference_mode()
 def values_of(predictor: Predictor, batch: Batch, season_start: str | None) -> Float[torch.Tensor, "b k h w"]:
-    """Return the probabilities of classes, or quantities."""
-    return predictor.probability(batch, season_start=season_start)
+    """Return the probabilities of classes, or quantities in their units.
+
+    Raises:
+        InputError: for input that is not as the model knows it.
+    """
+    if predictor.classes is not None:
+        return predictor.probability(batch, season_start=season_start)
+    check_batch(batch, predictor.modalities)
+    shifted = season_shifted(batch, origins(predictor.config.architecture.sensors), season_start)
+    values = predictor.model(shifted.to(device_of(predictor.model))).float()
+    if not values.isfinite().all():
+        raise InputError("input: the model gave a value that is not finite. Try: check the units of what it was given.")
+    return values
 
 
 @lru_cache(maxsize=2)

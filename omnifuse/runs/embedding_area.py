@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, StoppedError
 from omnifuse.inference.area import AreaOptions, loaded
 from omnifuse.inference.embed_places import PlacesOptions, embed_places
@@ -19,7 +17,7 @@ from omnifuse.inference.scene_squares import SceneSquares
 from omnifuse.inference.stac import Made, stac_item_for_embeddings, write_item
 from omnifuse.runs.embedding import TABLES, describe
 from omnifuse.runs.predicting import SlurmOptions
-from omnifuse.runs.scene_flags import scene_command
+from omnifuse.runs.scene_flags import dates_of, scene_command
 from omnifuse.runs.stages import console, progress_bar
 
 
@@ -154,12 +152,3 @@ def _embed_squares(model: str, scene: RasterScene, command: EmbedAreaCommand, pa
         )
     if table is not None:
         describe(table, model, sources, command.picture)
-
-
-def dates_of(scene: RasterScene) -> tuple[date, date] | None:
-    """Return the first and the last date of a scene's images; None where none has one."""
-    days = [image.day for sensor in scene.sensors.values() for image in sensor.images if is_date(image.day)]
-    if not days:
-        return None
-    first, last = (date(1970, 1, 1) + timedelta(days=pick(days)) for pick in (min, max))
-    return first, last

@@ -4,12 +4,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from omnifuse.classes import ClassTable
 from omnifuse.config import Config
 from omnifuse.errors import StoppedError
 from omnifuse.inference.area import AreaMap, AreaOptions, gsd_of_maps, labels_of_maps, predict_area
 from omnifuse.inference.executors import Chosen, this_rank
+from omnifuse.inference.folder import ModelFolder
 from omnifuse.inference.releases import read_named
-from omnifuse.runs.scene_flags import scene_command
+from omnifuse.inference.scene_rasters import RasterScene
+from omnifuse.inference.stac import Made, stac_item_for_map, write_item
+from omnifuse.runs.scene_flags import SceneFlags, dates_of, scene_command
 from omnifuse.runs.stages import console, progress_bar
 
 
@@ -111,6 +115,23 @@ def predict(model: str, flags: list[str]) -> None:
         raise StoppedError(f"{out}: interrupted. Try: the same command again; it goes on.") from None
     if made is not None:
         console.print(said(made), markup=False)
+        _write_item(made, model, content, scene, rasters)
+
+
+def _write_item(made: AreaMap, model: str, content: ModelFolder, scene: RasterScene, rasters: SceneFlags) -> None:
+    """Write the STAC item of a map of classes beside it."""
+    labels, dates = content.architecture.labels, dates_of(scene)
+    if "classes" not in made.files or not isinstance(labels, ClassTable):
+        return
+    if dates is None:
+        console.print("no STAC item: no image has a date", markup=False)
+        return
+    told = {"tile_cells": made.tiling.tile, "halo_cells": made.tiling.halo}
+    sources = tuple(path for given in rasters.paths.values() for path in given)
+    about = Made(model, content.weights.sha256, tuple(scene.modalities), *dates, sources, told)
+    others = {what: path for what, path in made.files.items() if path != made.files["classes"]}
+    item = stac_item_for_map(made.files["classes"], made.grid, about, labels, others=others)
+    console.print(f"{write_item(made.files['classes'], item)}: STAC item", markup=False)
 
 
 def said(made: AreaMap) -> str:

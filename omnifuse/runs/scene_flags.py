@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from omnifuse.config import Config
+from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.inference.folder import ModelFolder, origins
 from omnifuse.inference.scene_rasters import RasterScene, open_scene
@@ -97,6 +98,14 @@ def scene_command(
         what: {name: _meant(what, value) for name in modalities if (value := getattr(given, _key(name, what)))} for what in _SAID
     }  # what is said of sensors without rasters is refused by `open_scene`
     return command(**{one.name: getattr(given, one.name) for one in own}), SceneFlags(paths, said, given.bounds, given.crs)
+
+
+def dates_of(scene: RasterScene) -> tuple[date, date] | None:
+    """Return the first and the last date of a scene's images; None where none has one."""
+    days = [image.day for sensor in scene.sensors.values() for image in sensor.images if is_date(image.day)]
+    if not days:
+        return None
+    return _EPOCH + timedelta(days=min(days)), _EPOCH + timedelta(days=max(days))
 
 
 def as_flags(message: str) -> str:

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 import xarray as xr
 from area_scenes import Dying, MemoryScene, small_scene
 from small_models import CLASSES, fusion_model
 
 import omnifuse.inference.area as area
+from omnifuse.classes import Quantities
 from omnifuse.errors import ConfigError, InputError, StoppedError
 from omnifuse.inference.area import AreaOptions, predict_area
 from omnifuse.inference.plan import Tiling, WorkFolder, units_of
+from omnifuse.models.model import FusionModel
 from omnifuse.zoo import load, save_model
 
 OPTIONS = AreaOptions(tile=16, unit=32)
@@ -109,6 +112,20 @@ def test_areas_of_any_size(model, tmp_path, height, width):
 def test_an_area_that_nobody_saw_is_a_map_without_data(model, tmp_path):
     made = predict_area(model, small_scene(hole=(0, 0, 50, 70)), tmp_path / "map.tif", OPTIONS)
     assert (read(tmp_path / "map.tif") == 255).all() and made.seen == 0
+
+
+def test_quantities_are_mapped_as_floats(tmp_path):
+    torch.manual_seed(0)
+    labels = Quantities(("height", "cover"), ("m", "1"), (10.0, 0.5), (5.0, 0.2))
+    save_model(tmp_path / "model", FusionModel(replace(fusion_model().config, labels=labels)).eval(), {})
+    made = predict_area(tmp_path / "model", SCENE, tmp_path / "map.tif", OPTIONS)
+    with rasterio.open(tmp_path / "map.tif") as file:
+        values = file.read()
+        assert file.descriptions == ("height", "cover") and file.units == ("m", "1") and np.isnan(file.nodata)
+    assert list(made.files) == ["quantities"] and made.seen == SCENE.valid(0, 0, 50, 70).mean() and not made.shares
+    assert (np.isnan(values) == ~SCENE.valid(0, 0, 50, 70)).all() and 0 < np.nanmean(values[0]) < 20
+    with pytest.raises(InputError, match="neither confidence"):
+        predict_area(tmp_path / "model", SCENE, tmp_path / "map2.tif", OPTIONS, confidence=True)
 
 
 def test_no_byte_of_a_map_depends_on_the_units(model, mapped, tmp_path):
