@@ -207,7 +207,7 @@ class Features:
 
     Attributes:
         maps: One map per scale, coarse to fine; row r of each belongs to batch place `place[r]`.
-        place: Ascending batch places of the rows.
+        place: Batch places of the rows, ascending from an encoder; a late fusion has one row per place and sensor, sensor by sensor.
         num_places: Places in the batch.
     """
 

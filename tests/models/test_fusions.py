@@ -39,6 +39,15 @@ def test_other_fusions_are_not_the_mean_of_logits():
         assert (model(whole) - mean).abs().max() > 1e-3, kind
 
 
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_a_batch_of_no_places_gives_no_rows_and_reaches_every_parameter(kind):
+    model = FusionModel(model_config(kind))
+    logits = model(places().select(torch.tensor([], dtype=torch.long)))
+    logits.sum().backward()
+    assert logits.shape == (0, 3, 16, 16)
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
 def test_sensors_that_show_the_same_weigh_to_the_same():
     torch.manual_seed(0)
     weighting, same = Weighting(8), torch.randn(2, 8, 3, 3)
