@@ -152,7 +152,8 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     if this_process()[0] == 0:
         scores: dict[str, JsonValue] = {"+".join(subset): found.score for subset, found in subsets.items() if len(found.place)}
         facts: dict[str, JsonValue] = {"data": config.data.kind, "labeled places": len(labelled), "pretrained": bool(config.init)}
-        save_model(folder / "model", model, {**facts, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
+        known: dict[str, JsonValue] = {**facts, "place size (m)": source.size}  # of a tile, where an area is predicted
+        save_model(folder / "model", model, {**known, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
         ids = {int(number): str(source.info[number]["id"]) for number in held_out}
         write_results(folder, by_name(subsets), ids, {**facts, "steps": result.step, "seed": config.train.seed})
     return Finetuned(model, result, subsets)
