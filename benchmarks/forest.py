@@ -2,25 +2,22 @@
 
     python benchmarks/forest.py worldcereal_pixels FOLDER
     python benchmarks/forest.py algae_blooms FOLDER
-    python benchmarks/forest.py ombria FOLDER
 
-Every fold (whole H3 cells; whole sites; whole scenes) is scored by a forest that was fitted to the other four. Intervals are of
-places drawn again; places of one site or scene are alike, so they are too narrow.
+Every fold (whole H3 cells; whole sites) is scored by a forest that was fitted to the other four. Intervals are of
+places drawn again; places of one site are alike, so they are too narrow.
 Algal blooms are scored with and without their months, as the season alone explains a part: what a sensor adds is what it adds to that.
 """
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from omnifuse.data.memory import InMemory
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sources.algae_blooms import AlgaeBlooms
-from omnifuse.data.sources.ombria import Ombria
 from omnifuse.data.sources.worldcereal_pixels import WorldCerealPixels
 from omnifuse.data.subset import split
 from omnifuse.evals.forest import ForestConfig, cross_validated
-from omnifuse.evals.metrics import Confusion, Metric
 
 SENSORS = (("s1",), ("s2",), ("s1", "s2"), ("s1", "s2", "weather", "dem"))
 
@@ -32,48 +29,37 @@ class Bench:
     title: str
     source: PlaceSource
     scores: tuple[str, ...]
-    metric: Metric | None = None
-    config: ForestConfig = ForestConfig()  # noqa: RUF009  (frozen)
-    sensors: tuple[tuple[str, ...], ...] = SENSORS
 
 
-def benches(name: str, folder: Path, trees: int) -> list[Bench]:
+def benches(name: str, folder: Path) -> list[Bench]:
     """Return what is scored of a data set."""
-    config = ForestConfig(trees=trees)
     if name == "algae_blooms":
         return [
-            Bench(f"algal blooms, images {about}", AlgaeBlooms(folder, dated), ("r2",), None, config)
+            Bench(f"algal blooms, images {about}", AlgaeBlooms(folder, dated), ("r2",))
             for about, dated in (("numbered", False), ("dated", True))
-        ]
-    if name == "ombria":
-        flood = Confusion(("no flood", "flood"), scored=(1,))  # the mean over one class is its IoU
-        pixels = replace(config, step=1, pixels=400)  # two images, of days 0 and 1
-        return [
-            Bench(f"flood, {about}", Ombria(folder), ("miou",), flood, asked, SENSORS[:3])
-            for about, asked in (("pixels alone", pixels), ("pixels and means of 7 × 7", replace(pixels, around=7)))
         ]
     crops = [(points, WorldCerealPixels(folder, points)) for points in (30, 15)]
     return [
-        Bench(f"crops of at least {points} points ({len(source.classes.names)})", source, ("accuracy", "macro_f1"), None, config)
+        Bench(f"crops of at least {points} points ({len(source.classes.names)})", source, ("accuracy", "macro_f1"))
         for points, source in crops
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("worldcereal_pixels", "algae_blooms", "ombria"))
+    parser.add_argument("data", choices=("worldcereal_pixels", "algae_blooms"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
-    for bench in benches(options.data, options.folder, options.trees):
+    for bench in benches(options.data, options.folder):
         print(bench.title, flush=True)
         source = InMemory(bench.source)
         folds = [split(source.info, "fold", [number]) for number in range(1, 6)]
-        for sensors in bench.sensors:
+        for sensors in SENSORS:
             for seed in options.seeds:
-                config = replace(bench.config, sensors=sensors, seed=seed)
-                scored = cross_validated(config, source, folds, {"": lambda batch: batch}, bench.metric, batch_size=16)[""]
+                config = ForestConfig(sensors=sensors, trees=options.trees, seed=seed)
+                scored = cross_validated(config, source, folds, {"": lambda batch: batch}, batch_size=256)[""]
                 found = [
                     f"{name} {scored.scores[name]:.3f} ({', '.join(f'{x:.3f}' for x in scored.interval(0, name))})" for name in bench.scores
                 ]
