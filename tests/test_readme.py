@@ -15,15 +15,19 @@ from omnifuse import zoo
 from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import Store, write_store
+from omnifuse.inference.releases import read_named
 from omnifuse.models.model import EncodersConfig, FusionModel, ModelConfig
 from omnifuse.runs.checking import CheckCommand
 from omnifuse.runs.conversion import conversion
 from omnifuse.runs.data import LandscapeCommand
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders, small_fusion, small_head
+from omnifuse.runs.mapping import MapCommand
+from omnifuse.runs.predicting import PredictCommand
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.runs.quickstart import QuickstartConfig
 from omnifuse.runs.recipe import read_recipe, with_flags
+from omnifuse.runs.scene_flags import scene_command
 from omnifuse.runs.showing import ShowCommand
 from omnifuse.runs.surveying import StatsCommand
 
@@ -146,6 +150,16 @@ def test_every_flag_shown_exists(run):
         elif words[:2] in (["omnifuse", "embed"], ["omnifuse", "search"]):
             assert page == "docs/embeddings.md"  # all of whose commands are run
             seen += 1
+        elif words[:2] == ["omnifuse", "predict"] and "--help" not in words:
+            _, content = read_named(words[2])
+            scene_command(PredictCommand, content.architecture.sensors.modalities, flags, page)
+            seen += 1
+        elif words[:2] == ["omnifuse", "map"]:
+            tyro.cli(MapCommand, args=flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "report"]:
+            assert len(words) == 3
+            seen += 1
         elif words[0] == "omnifuse":
             assert "--help" in words, f"{page}: {joined}"
     assert seen > 10
@@ -163,9 +177,9 @@ def test_the_commands_about_embeddings_run(run, capsys):
             file.descriptions = store.modalities["s2"].bands
     longitude, latitude = (str(store.info[0][key]) for key in ("longitude", "latitude"))
     shown = [words[1:] for page, words in commands() if page == "docs/embeddings.md"]
-    at = next(words for words in shown if "--at" in words).index("--at")
     for words in shown:
-        words[at + 1 : at + 3] = [longitude, latitude] if words[at : at + 1] == ["--at"] else words[at + 1 : at + 3]
+        if "--at" in words:  # the page's point lies in the landscape of a real quickstart
+            words[words.index("--at") + 1 : words.index("--at") + 3] = [longitude, latitude]
         extra = ["--tile", "4", "--halo", "0"] if "--s2" in words else []
         assert main([*words, *extra]) == 0, capsys.readouterr().err
     for name in ("places.parquet", "cells.zarr", "cells.tif", "squares.parquet"):
