@@ -13,9 +13,14 @@ from rasterio import Affine
 from rasterio.warp import transform
 from small_maps import COLORS, NAMES, NODATA, rgb, small_map, write, write_classes
 
+from omnifuse.classes import ClassTable
 from omnifuse.config import write_json
 from omnifuse.data.raster_file import Header, read_header
 from omnifuse.errors import ConfigError, InputError
+from omnifuse.inference.cog import write_cog
+from omnifuse.inference.layers import layers_of, stored
+from omnifuse.inference.plan import Unit
+from omnifuse.inference.scene import Grid
 from omnifuse.inference.web_map import read_classified, read_confidence, read_picture, read_probabilities
 from omnifuse.inference.web_map.ground import lattice, pixel_areas, pixel_metres, true_north
 from omnifuse.inference.web_map.page import area_text
@@ -230,3 +235,24 @@ def test_images_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) 
 
 def test_areas_are_written_so_that_people_read_them() -> None:
     assert [area_text(value) for value in (0.0, 0.01, 2.34, 123.4, 12_345_678.0)] == ["–", "100 m²", "2.3 ha", "123 ha", "123,457 km²"]
+
+
+def test_what_predict_writes_is_what_the_page_shows(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    probability = random.dirichlet(np.ones(4), (24, 32)).transpose(2, 0, 1).astype(np.float32)
+    seen = random.random((24, 32)) > 0.1
+    grid, unit = Grid("EPSG:32631", 500_000, 5_000_000, 10, 24, 32), Unit(0, 0, 24, 32)
+    layers = {layer.what: layer for layer in layers_of(ClassTable(NAMES, COLORS), confidence=True, probabilities=True)}
+    for what, name in (("classes", "m.tif"), ("confidence", "m_confidence.tif"), ("probabilities", "m_probabilities.tif")):
+        block = stored(layers[what], probability, seen)
+        write_cog(tmp_path / name, grid, layers[what], [(unit, block)], {"sensors": "s2 spot", "model": "m"}, tmp_path / "scratch")
+    for lost in (False, True):  # the names are in the file, too
+        shown = read_classified(str(tmp_path / "m.tif"), 100)
+        assert shown.names == NAMES and shown.colors == COLORS
+        assert np.array_equal(shown.classes, np.where(seen, probability.argmax(0), NODATA))
+        (tmp_path / "m.tif.aux.xml").unlink(missing_ok=lost)
+    percent = read_confidence(str(tmp_path / "m_confidence.tif"), shown)
+    assert np.array_equal(percent, np.where(seen, np.rint(100 * probability.max(0)), NODATA))
+    shares = read_probabilities(str(tmp_path / "m_probabilities.tif"), shown)
+    assert np.abs(shares[1][seen] - 100 * probability[1][seen]).max() < 0.8 and (shares[1][~seen] == NODATA).all()
+    assert "s2, spot" in map_page(str(tmp_path / "m.tif"), MapCommand()).read_text(encoding="utf-8")

@@ -184,7 +184,7 @@
     if (number !== NONE) swatch.style.background = data.classes[number].color;
     name.append(swatch, element("span", number === NONE ? "no data" : data.classes[number].name));
     const rows = [];
-    if (confidence) {
+    if (confidence && !probabilities.length) { // else it is the first of them
       const sure = confidence.index[at];
       rows.push(["Confidence", sure === NONE ? "none" : meter(sure)]);
     }
