@@ -65,7 +65,7 @@ def choose(rng: np.random.Generator, options: list):
 def array(rng: np.random.Generator, name: str):
     """Return an array that is wrong in several ways at random."""
     good = arrays()[name]
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         return good.isel(band=slice(None, None, -1))
     values = good.to_numpy().astype(choose(rng, [np.float32, np.float64, np.float16, np.int16, np.int64, np.uint16, np.uint32, np.int8]))
     change: list[Callable[[np.ndarray], np.ndarray]] = [
@@ -205,7 +205,7 @@ def test_anything_gives_an_input_error_or_a_finite_map(predictor, files):
         inputs = {name: given(rng, name, files) for name in names}
         if rng.random() < 0.05:
             inputs[choose(rng, ["s3", "", "S2", "s2 "])] = inputs.pop(names[0])
-        kept = said(rng, names[0])
+        kept = said(rng, names[0]) if rng.random() < 0.8 else {}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
