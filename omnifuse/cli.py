@@ -248,6 +248,14 @@ def _report(values: list[str], flags: list[str]) -> None:
     report_run(Path(values[0]))
 
 
+def _reproduce(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.reproducing import ReproduceCommand, reproduce
+
+    reproduce([*values, "TABLE"][0], tyro.cli(ReproduceCommand, args=flags, prog="omnifuse reproduce TABLE"))
+
+
 _PATH = ("PATH", "a store, or a data set in its published layout")
 _RECIPE = (("RECIPE", "a recipe (.py), or the config.json of a run"),)
 _COMMANDS = {
@@ -287,6 +295,9 @@ _COMMANDS = {
         (("MODEL", "the folder of a model"), ("NAME", "its name")),
     ),
     "report": _Command("write the page of a run, ended or not", _report, (("RUN", "folder of a run or of a quickstart"),)),
+    "reproduce": _Command(
+        "make a table of a paper again: modalities, ablation, fractions, fusions, regions, ...", _reproduce, (("TABLE", "its name"),)
+    ),
     "data landscape": _Command("write the synthetic landscape", _landscape, (("OUT", "folder to write"),)),
     "data convert": _Command(
         "write a data set as a store; a second run goes on where a stopped one was",

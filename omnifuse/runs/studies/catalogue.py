@@ -1,0 +1,8 @@
+"""The studies by name."""
+
+from omnifuse.runs.studies import ablation, fractions, fusions, modalities, regions, robust
+from omnifuse.runs.studies.study import Study
+
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (modalities.STUDY, ablation.STUDY, fractions.STUDY, fusions.STUDY, regions.STUDY, robust.STUDY)
+}

@@ -1,0 +1,59 @@
+"""What each further sensor adds (arXiv:2404.08351 on PASTIS-HD), with the peers of the literature in the same harness."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from omnifuse.data.stacked import Stack
+from omnifuse.evals.forest import ForestConfig
+from omnifuse.runs.baselines import unet_highres, utae_early, utae_late, utae_s2, vit_highres
+from omnifuse.runs.landscape import SENSORS
+from omnifuse.runs.sources import StackedData
+from omnifuse.runs.studies import robust
+from omnifuse.runs.studies.landscape import ALL, data, of_architecture, tuning
+from omnifuse.runs.studies.study import Entry, ForestEntry, Found, Measured, Scale, Study
+from omnifuse.runs.studies.tables import cell, difference, markdown, signed, values
+
+S2, BOTH, OURS = "S2: U-TAE", "S1 + S2: dual stream", "S1 + S2 + SPOT: omnifuse, pretrained"
+_ROWS = (  # row, view, what the paper has
+    (S2, "s2", "63.1"),
+    ("SPOT: ViT", "spot", ""),
+    ("SPOT: U-Net", "spot", ""),
+    ("S1 + S2: U-TAE, early fusion", "s2_s1", ""),
+    ("S1 + S2: U-TAE, late fusion", "s2+s1_asc", ""),
+    (BOTH, "s2+s1_asc", "65.2"),
+    ("S1 + S2 + SPOT: omnifuse, from scratch", ALL, ""),
+    (OURS, ALL, "67.5"),
+)
+_FOREST = "random forest on pixels"
+_ALONE = (("s2",), ("s1_asc",), ("s2", "s1_asc"))
+
+
+def entries(seed: int, scale: Scale) -> Sequence[Measured]:
+    early = of_architecture(seed, scale, utae_early())
+    return (
+        Entry(S2, of_architecture(seed, scale, utae_s2())),
+        Entry("SPOT: ViT", of_architecture(seed, scale, vit_highres())),
+        Entry("SPOT: U-Net", of_architecture(seed, scale, unet_highres())),
+        Entry("S1 + S2: U-TAE, early fusion", replace(early, data=StackedData(data=data(seed, scale), stacks=(Stack(),)))),
+        Entry("S1 + S2: U-TAE, late fusion", of_architecture(seed, scale, utae_late())),
+        Entry(BOTH, tuning(seed, scale, SENSORS[:2])),
+        Entry("S1 + S2 + SPOT: omnifuse, from scratch", tuning(seed, scale)),
+        replace(robust.entries(seed, scale)[0], name=OURS),
+        ForestEntry(_FOREST, tuning(seed, scale, SENSORS[:2]), ForestConfig(trees=100, pixels=64, seed=seed), alone=_ALONE),
+    )
+
+
+def tell(found: Found) -> str:
+    first = (_ROWS[0][0], _ROWS[0][1])
+    rows = []
+    for row, view, theirs in _ROWS:
+        gain = "" if (row, view) == first else signed(difference(found, (row, view), first))
+        rows.append((row, cell(values(found, row, view)), gain, theirs))
+    for sensors in _ALONE:
+        view = "+".join(sensors)
+        name = " + ".join({"s2": "S2", "s1_asc": "S1"}[sensor] for sensor in sensors)
+        rows.append((f"{name}: {_FOREST}", cell(values(found, _FOREST, view)), signed(difference(found, (_FOREST, view), first)), ""))
+    return markdown(("model", "mIoU, %", "against S2: U-TAE", "OmniSat on PASTIS"), rows)
+
+
+STUDY = Study("modalities", "What each further sensor adds", entries, tell)

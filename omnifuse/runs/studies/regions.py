@@ -1,0 +1,101 @@
+"""Out of region: optical series alone against optical series with geographic covariates (arXiv:2507.13385)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from omnifuse.data.landscape.regions import REGIONS
+from omnifuse.data.stacked import Stack
+from omnifuse.evals.scoring import Scored
+from omnifuse.models.model import EncoderConfig
+from omnifuse.models.utae import UTAEConfig
+from omnifuse.runs.baselines import utae_s2
+from omnifuse.runs.finetuning import FinetuneConfig
+from omnifuse.runs.places import SplitConfig
+from omnifuse.runs.results import Results
+from omnifuse.runs.sources import StackedData
+from omnifuse.runs.studies.fusions import task
+from omnifuse.runs.studies.landscape import data, of_architecture, tuning
+from omnifuse.runs.studies.study import Entry, Found, Info, Measured, Scale, Study
+from omnifuse.runs.studies.tables import cell, markdown
+
+COVARIATES = ("dem", "climate")
+_ROWS = ("S2", "S2 with stacked covariates", "S2 with learned covariates")
+_TASKS = ("segmentation", "classification", "regression")
+_LABELS = (10, 100)
+
+
+def region_fold(row: Info) -> Info:
+    """Return the region of a place with its fold, so that a split may name both."""
+    return {"region_fold": f"{row['region']} {row['fold']}"}
+
+
+def held_out_region(seed: int) -> str:
+    """Return the region that no place to train on is in; another one for each seed."""
+    return REGIONS[seed % len(REGIONS)].name
+
+
+def out_of(seed: int) -> SplitConfig:
+    """Train in four regions, test on the fold that is held out, in all five."""
+    names = [region.name for region in REGIONS]
+    inside = [name for name in names if name != held_out_region(seed)]
+    train = tuple(f"{name} {fold}" for name in inside for fold in range(1, 5))
+    test = tuple(f"{name} 5" for name in inside) + tuple(f"{held_out_region(seed)} {fold}" for fold in range(1, 6))
+    return SplitConfig(key="region_fold", train=train, test=test)
+
+
+def variants(seed: int, scale: Scale) -> dict[str, FinetuneConfig]:
+    """Return the optical model, and two ways to tell it where it is."""
+    places = data(seed, scale, ("s2", *COVARIATES))
+    optical = replace(of_architecture(seed, scale, utae_s2()), data=places)
+    stacks = (Stack(onto="s2", series=COVARIATES, name="s2"),)
+    learned: dict[str, EncoderConfig] = {
+        "dem": UTAEConfig(widths=(8, 16, 16), heads=8, dim=32, season=(0, 0)),
+        "climate": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64),
+    }
+    both = tuning(seed, scale, ("s2",))
+    both = replace(both, data=places, encoders=both.encoders | learned, augment=replace(both.augment, modality_dropout=0.0))
+    return {_ROWS[0]: optical, _ROWS[1]: replace(optical, data=StackedData(data=places, stacks=stacks)), _ROWS[2]: both}
+
+
+def entries(seed: int, scale: Scale) -> Sequence[Measured]:
+    split = out_of(seed)
+    return [
+        Entry(f"{row}, {what}, {labels} %", replace(task(config, what), split=split, label_fraction=labels / 100), columns=region_fold)
+        for row, config in variants(seed, scale).items()
+        for what in _TASKS
+        for labels in (_LABELS if what == _TASKS[0] else (100,))
+    ]
+
+
+def tell(found: Found) -> str:
+    rows = []
+    for row in _ROWS:
+        for what in _TASKS:
+            for labels in _LABELS if what == _TASKS[0] else (100,):
+                name = f"{row}, {what}, {labels} %"
+                parts = [[score_of(found.results[name, seed], seed, inside) for seed in found.seeds] for inside in (True, False)]
+                drop = [out - within for within, out in zip(*parts, strict=True)]
+                rows.append((what, f"{labels} %", row, *(cell(part) for part in (*parts, drop))))
+    rows.sort(key=lambda row: (_TASKS.index(row[0]), int(row[1].split()[0])))
+    names = ", ".join(held_out_region(seed) for seed in found.seeds)
+    about = f"Held out: {names}, one for each seed. Scores are mIoU, macro F1 and R², in percent.\n\n"
+    return about + markdown(("task", "labels", "model", "in region", "out of region", "difference"), rows)
+
+
+def score_of(results: Results, seed: int, inside: bool) -> float:
+    """Return the score with all sensors over the places in the regions of the training, or outside."""
+    view = max(results.scored, key=lambda name: name.count("+"))
+    scored = results.scored[view]
+    out = torch.tensor([region_of(results.about.places[number]) == held_out_region(seed) for number in scored.place.tolist()])
+    kept = ~out if inside else out
+    return Scored(scored.statistics[kept], scored.place[kept], 0, scored.metric).score
+
+
+def region_of(place: str) -> str:
+    """Return the region of a place of the landscape by its id: places take turns."""
+    return REGIONS[int(place) % len(REGIONS)].name
+
+
+STUDY = Study("regions", "Out of region, with and without covariates", entries, tell)
