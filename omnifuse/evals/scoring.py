@@ -65,6 +65,11 @@ class Scored:
         drawn = self.metric.scores(drawn_again(self.statistics, seed, draws))[name or self.metric.headline]
         return percentiles(drawn)
 
+    def interval_of_each(self, seed: int, draws: int = DRAWS) -> dict[str, tuple[float, float]]:
+        """Return the 95 % interval of the score of each class or quantity."""
+        drawn = self.metric.each(drawn_again(self.statistics, seed, draws))
+        return {name: percentiles(drawn[:, i]) for i, name in enumerate(self.metric.names())}
+
     def joined(self, other: "Scored") -> "Scored":
         """Return both together: what a model of another fold did at other places.
 

@@ -51,10 +51,7 @@ def tell(found: Found) -> str:
     rows = [
         line("all sensors", lambda s: s["all sensors"]),
         line("mean over all subsets (EMM)", lambda s: s["mean"]["EMM"]),
-        *(
-            line(f"expected, each sensor fails with {float(p):.0%}", lambda s, p=p: s["expected"][p])
-            for p in summaries[WITH][0]["expected"]
-        ),
+        *(line(f"expected, each sensor fails with {float(p):.0%}", lambda s, p=p: s["expected"][p]) for p in failures),
         line("mean with sensors missing at random (RMM)", lambda s: s["mean"]["RMM"]),
         line("mean with bad sensors (NM)", lambda s: s["mean"]["NM"]),
         line("mean with missing dates", lambda s: s["mean"]["dates"]),

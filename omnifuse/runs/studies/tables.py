@@ -57,3 +57,29 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table."""
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def folds_joined(found: Found, row: str, folds: Sequence[int], view: str, more: bool = False) -> Scored:
+    """Return the places of all folds and seeds together: rows are called `ROW, fold FOLD`."""
+    together: Scored | None = None
+    for number, seed in enumerate(found.seeds):
+        for fold in folds:
+            one = (found.more if more else found.results)[f"{row}, fold {fold}", seed].scored[view]
+            one = Scored(one.statistics, one.place + number * _SEEDS_APART, one.skipped, one.metric)
+            together = one if together is None else together.joined(one)
+    assert together is not None
+    return together
+
+
+def share(scored: Scored, names: Sequence[str]) -> str:
+    """Return scores in percent."""
+    return " / ".join(f"{100 * scored.scores[name]:.1f}" for name in names)
+
+
+def with_interval(scored: Scored, names: Sequence[str]) -> str:
+    """Return scores in percent, each with its interval over places."""
+    cells = []
+    for name in names:
+        low, high = scored.interval(SEED, name)
+        cells.append(f"{100 * scored.scores[name]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
+    return " / ".join(cells)
