@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import JsonValue
 
 from omnifuse.inference.building import restore
 from omnifuse.inference.card import card
@@ -49,7 +48,7 @@ def load(folder_or_name: str | Path, *, device: Literal["cpu", "auto"] | str = "
     return Predictor(model.eval().requires_grad_(False).to(chosen), content)
 
 
-def save_model(folder: Path, model: FusionModel, facts: dict[str, JsonValue]) -> None:
+def save_model(folder: Path, model: FusionModel, facts: dict[str, Any]) -> None:
     """Write a trained model as a folder that `load` reads: weights, configuration, card.
 
     Args:
@@ -61,7 +60,7 @@ def save_model(folder: Path, model: FusionModel, facts: dict[str, JsonValue]) ->
     write_folder(folder, model, architecture, facts, lambda content: card(folder.name, content))
 
 
-def save_pretrained(folder: Path, objective: Contrast, facts: dict[str, JsonValue]) -> None:
+def save_pretrained(folder: Path, objective: Contrast, facts: dict[str, Any]) -> None:
     """Write pretrained encoders and projections as a folder that `load_pretrained` (and `load`, for embeddings) reads."""
     architecture = ContrastArchitecture(sensors=without_paths(objective.encoders.config), objective=objective.config)
     write_folder(folder, objective, architecture, facts, lambda content: card(folder.name, content))

@@ -173,7 +173,7 @@ def listed(good: Path) -> dict[str, Change]:
         if version is not True:  # equals 1
             cases[f"format version {version}"] = lambda f, v=version: with_config(f, ("format_version",), v)
     for path in paths_of({key: config[key] for key in ("architecture", "weights")}):
-        if len(path) > 1 and isinstance(path[-1], str) and path[-1] not in ("title", "rgb"):
+        if len(path) > 1 and isinstance(path[-1], str) and path[-1] not in ("title", "rgb", "present_above"):
             for wrong in draw.sample([None, [], {}, "x" * 50, -1, 10**9, 2**70, [[1]], {"a": {}}, float("nan"), "../../etc/passwd\0"], 2):
                 where = ".".join(map(str, path))
                 cases[f"{where} is {str(wrong)[:20]!r}"] = lambda f, p=path, w=wrong: with_config(f, p, w)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import JsonValue
-
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.config import Config, from_dict
 from omnifuse.inference.folder import ModelFolder, origins
@@ -58,7 +56,7 @@ class Score(Config):
         return f"{self.value:.3f}{spread}"
 
 
-def scores_of(facts: Mapping[str, JsonValue]) -> list[Score]:
+def scores_of(facts: Mapping[str, Any]) -> list[Score]:
     """Return the figures of `facts["scores"]`, best first; none where there is no such entry.
 
     Raises:
@@ -152,7 +150,7 @@ def _front_matter(title: str, content: ModelFolder, scores: Iterable[Score]) -> 
 
 
 def _snippet(name: str, content: ModelFolder) -> list[str]:
-    """Return Python that runs as it stands, on a place of 320 m of nothing but mean values."""
+    """Return Python that runs as it stands, on a place of 320 m of random values."""
     modalities = content.architecture.sensors.modalities
     first = next((m for m in modalities.values() if m.series), next(iter(modalities.values())))
     side, starts = first.pixels(320), origins(content.architecture.sensors)
@@ -166,7 +164,8 @@ def _snippet(name: str, content: ModelFolder) -> list[str]:
         "",
         f"model = omnifuse.load({json.dumps(name)})  # or the path of this folder",
         f"mean = torch.tensor([{mean}])  # {', '.join(first.bands)} in {', '.join(dict.fromkeys(first.units))}",
-        f"{first.name} = mean[:, None, None].expand({dates}, -1, {side}, {side})  # (date, band, y, x), {first.gsd:g} m per pixel",
+        f"{first.name} = mean[:, None, None] * torch.rand({dates}, {len(first.bands)}, {side}, {side})"
+        f"  # (date, band, y, x), {first.gsd:g} m per pixel",
     ]
     days = ""
     if first.name in starts:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -118,7 +118,7 @@ class ModelFolder(Config):
     architecture: Architecture
     dates: dict[str, str]
     weights: WeightsFile
-    facts: dict[str, JsonValue] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     omnifuse: str = __version__
     format: Literal["omnifuse-model"] = "omnifuse-model"
     format_version: Literal[1] = FORMAT_VERSION
@@ -140,7 +140,7 @@ def write_folder(
     folder: Path,
     module: nn.Module,
     architecture: AnyArchitecture,
-    facts: dict[str, JsonValue],
+    facts: dict[str, Any],
     card: Callable[["ModelFolder"], str],
 ) -> ModelFolder:
     """Write a model folder whole or not at all; an earlier model of the same name is replaced at the last moment.

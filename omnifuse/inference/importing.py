@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import JsonValue
 from torch import Tensor
 
 from omnifuse.classes import ClassTable
@@ -81,9 +80,7 @@ def read_published(path: Path) -> Published:
     )
 
 
-def import_utae(
-    found: Published, out: Path, modality: Modality, labels: ClassTable, origin: int, facts: dict[str, JsonValue]
-) -> ModelFolder:
+def import_utae(found: Published, out: Path, modality: Modality, labels: ClassTable, origin: int, facts: dict[str, Any]) -> ModelFolder:
     """Write a published U-TAE as a folder that `omnifuse.load` reads.
 
     Args:

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import JsonValue
+from typing import Any
 
 from omnifuse.classes import ClassTable
 from omnifuse.config import Config
@@ -52,7 +51,7 @@ def import_model(kind: str, path: Path, out: Path, command: ImportCommand) -> No
     if command.norm:
         modality = with_statistics_of(modality, Path(command.norm), command.folds)
     labels = ClassTable(names=command.classes, colors=hues(len(command.classes)), ignore=command.ignore) if command.classes else CLASSES
-    facts: dict[str, JsonValue] = {
+    facts: dict[str, Any] = {
         "title": command.title,
         "description": "Weights of the published U-TAE (arXiv:2107.07933), one sensor, with its batch norms and the ReLU on its logits.",
         "source": published.source,

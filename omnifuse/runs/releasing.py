@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue
-
 from omnifuse.config import Config, read_json, to_dict, write_json
 from omnifuse.errors import CheckpointError, ConfigError
 from omnifuse.inference.building import restore
@@ -57,7 +55,7 @@ def release(folder: Path, name: str, command: ReleaseCommand) -> Path:
     content = read_folder(folder)
     restore(folder, content)  # what cannot be loaded is not released
     scores = read_json(Path(command.scores)) if command.scores else content.facts.get("scores", [])
-    stated: dict[str, JsonValue] = {key: getattr(command, key) for key in ("title", "description", "data", "limits", "license")}
+    stated: dict[str, Any] = {key: getattr(command, key) for key in ("title", "description", "data", "limits", "license")}
     content = replace(content, facts={**content.facts, **stated, "scores": scores})
     if not scores_of(content.facts) and content.architecture.labels is not None:
         raise ConfigError(f"{folder}: no scores, which a card must state. Try: --scores FILE.json.")
