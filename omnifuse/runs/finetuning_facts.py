@@ -82,7 +82,7 @@ def read_facts(folder: Path) -> RunFacts:
     headline, scores = next(iter(known.items()), ("", {}))
     if results is not None:
         headline = results.metric.headline
-        scores = {name: found.score for name, found in results.scored.items() if len(found.place)}
+        scores = {name: results.scored[name].score for name in results.about.views}  # in the order they were asked for
     return RunFacts(
         folder, read_log(folder / "log.jsonl"), configuration, results, dict(scores), headline, _labels(model), {**versions, **processes}
     )

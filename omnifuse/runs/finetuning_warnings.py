@@ -70,7 +70,7 @@ def score_warnings(facts: RunFacts) -> list[str]:
         return found
     lost = [what for what, value in facts.results.scored[facts.everything].each.items() if value == 0]
     if lost:
-        found.append(f"Never right: {', '.join(lost)}. Try: more labels of them, or class weights.")
+        found.append(f"Never right: {', '.join(lost)}. Try: more labels of them, or class weights, if they occur at the held-out places.")
     skipped = {view: scored.skipped for view, scored in facts.results.scored.items() if scored.skipped}
     if skipped:
         view = max(skipped, key=lambda name: skipped[name])

@@ -190,6 +190,8 @@ def test_what_is_no_map_is_refused_by_name(tmp_path: Path) -> None:
     for path, words in ((floats, "whole numbers"), (unknown, r"\[77\] are no class"), (nowhere, "no coordinate"), (plain, "color|colour")):
         with pytest.raises(InputError, match=words):
             read_classified(str(path), 100)
+    with pytest.raises(InputError, match="no way from|not on the Earth"):
+        read_classified(str(write_classes(tmp_path / "space.tif", made.classes, replace_left(UTM, 1e12))), 100)
     with pytest.raises(InputError, match="no such file"):
         map_page(str(tmp_path / "absent.tif"), MapCommand())
     shifted = write(tmp_path / "shifted.tif", np.ones((1, 30, 40), np.uint8), replace_left(UTM, 500_010))

@@ -48,7 +48,9 @@ def read_classified(path: str, most: int, classes: Path | None = None) -> Classi
     """
     header = read_header(path)
     if np.dtype(header.dtype).kind not in "ui":
-        raise InputError(f"{path}: holds {header.dtype} numbers, expected whole numbers of classes. Try: the map of `omnifuse predict`.")
+        raise InputError(
+            f"{path}: holds {header.dtype} numbers, expected whole numbers of classes. Try: a map of classes; quantities have no page yet."
+        )
     legend = replace(_legend(path, classes), ignore=NO_DATA)
     count = len(legend.names)
     if count >= NO_DATA:

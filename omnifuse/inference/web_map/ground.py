@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from omnifuse.data.raster_file import Header
+from omnifuse.errors import InputError
 
 _Points = Float[np.ndarray, "*n"]
 _AXIS, _ECCENTRICITY = 6_378_137.0, 0.00669437999014  # WGS 84: semi-major axis in metres, first eccentricity squared
@@ -13,7 +14,7 @@ _ROWS = 65  # at which the area of a pixel is computed; between them it is inter
 def longitudes_latitudes(header: Header, columns: _Points, rows: _Points) -> tuple[_Points, _Points]:
     """Return WGS 84 degrees of points given in pixels from the upper left corner; longitudes do not jump at the date line."""
     x, y = header.left + columns * header.pixel_width, header.top - rows * header.pixel_height
-    longitude, latitude = _transform(header.crs, "EPSG:4326", x.ravel(), y.ravel())
+    longitude, latitude = _transform(header, header.crs, "EPSG:4326", x.ravel(), y.ravel())
     return np.unwrap(longitude, period=360.0).reshape(x.shape), latitude.reshape(x.shape)
 
 
@@ -42,7 +43,7 @@ def true_north(header: Header) -> float:
     """Return degrees clockwise from a raster's up to true north, in its middle."""
     longitude, latitude = longitudes_latitudes(header, np.array([header.width / 2]), np.array([header.height / 2]))
     step = np.array([0.0, 1e-4 if latitude[0] < 89.9 else -1e-4])  # degrees
-    x, y = _transform("EPSG:4326", header.crs, np.repeat(longitude, 2), latitude + step)
+    x, y = _transform(header, "EPSG:4326", header.crs, np.repeat(longitude, 2), latitude + step)
     across, up = pixel_metres(header)
     east, north = (x[1] - x[0]) / header.pixel_width * across, (y[1] - y[0]) / header.pixel_height * up
     return float(np.degrees(np.arctan2(east, north) if step[1] > 0 else np.arctan2(-east, -north)))
@@ -61,8 +62,19 @@ def _edges(header: Header, rows: Float[np.ndarray, " n"]) -> Float[np.ndarray, "
     return np.moveaxis(np.array(turned), 2, 0)
 
 
-def _transform(source: str, target: str, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> tuple[_Points, _Points]:
+def _transform(
+    header: Header, source: str, target: str, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    from rasterio._err import CPLE_BaseError  # what GDAL says of a system without a way to another; rasterio has no public name for it
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
-    across, up = transform(source, target, x.tolist(), y.tolist())
-    return np.array(across), np.array(up)
+    try:
+        across, up = (np.array(part) for part in transform(source, target, x.tolist(), y.tolist()))
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(
+            f"{header.path}: no way from {source[:80]} to {target[:80]} ({error}). Try: `gdalwarp -t_srs EPSG:…` first."
+        ) from None
+    if not (np.isfinite(across).all() and np.isfinite(up).all()):
+        raise InputError(f"{header.path}: {header.extent()} is not on the Earth. Try: `gdal_edit.py -a_srs EPSG:…` with its true system.")
+    return across, up
