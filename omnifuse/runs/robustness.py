@@ -1,4 +1,7 @@
-"""`omnifuse robustness MODEL STORE`: one model under missing and bad sensors, as one table, one picture and one page."""
+"""`omnifuse robustness MODEL STORE`: one model under missing and bad sensors, as one table, one picture and one page.
+
+On several GPUs: `torchrun --nproc-per-node N --no-python omnifuse robustness MODEL STORE`, with the same result.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +30,7 @@ from omnifuse.runs.quickstart import environment
 from omnifuse.runs.results import write_results
 from omnifuse.runs.robustness_report import name_of, report_of, write_tables
 from omnifuse.runs.stages import console, progress_bar
-from omnifuse.train.ranks import this_process
+from omnifuse.train.ranks import leave, start
 from omnifuse.zoo import load
 
 
@@ -46,7 +49,7 @@ class RobustnessCommand(Config):
         seed: Of what is drawn per place, and of the intervals.
         batch_size: Places that go through the model together.
         workers: Processes that read ahead; 0 reads in this one.
-        device: cpu, cuda, or auto for a GPU where there is one.
+        device: cpu, cuda, or auto for a GPU where there is one; of several processes each takes its own.
         kind: What the places are, such as pastis-hd; told from the layout where it is not given.
     """
 
@@ -73,8 +76,9 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
     console.print(str(found), markup=False)
     source = found.open()
     places = split_by_text(source.info, command.split, command.values) if command.split else np.arange(len(source))
-    rank, world = this_process()
-    predictor = load(model, device=command.device)
+    accelerator = start("no")
+    rank, world = accelerator.process_index, accelerator.num_processes
+    predictor = load(model, device=str(accelerator.device) if world > 1 else command.device)
     module = predictor.model
     if not isinstance(module, FusionModel):
         raise ConfigError(f"{model}: predicts nothing, it only embeds. Try: a fine-tuned model.")
@@ -108,6 +112,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         page = write_report(folder / "report", report_of(result, facts, to_dict(command), environment(time.monotonic() - began)))
         for line in (*key_lines(result), f"{folder / 'robustness.md'}: table", f"{page}: page"):
             console.print(line, markup=False)
+    leave()
     return result
 
 
