@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from omnifuse.errors import ConfigError
 from omnifuse.inference.blend import blended, fading
-from omnifuse.inference.plan import Tiling, Unit, units_of
+from omnifuse.inference.executors import run_units
+from omnifuse.inference.plan import Tiling, Unit, WorkFolder, units_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,3 +75,17 @@ def test_ground_that_nobody_saw_is_not_read():
             raise AssertionError("read")
 
     assert blended(Blind(50, 70, hole=(0, 0, 50, 70)), own_values, Unit(0, 0, 50, 70), Tiling(16, 2)) is None
+
+
+def test_a_unit_whose_job_failed_is_not_done(tmp_path):
+    def job(unit):
+        if unit.row:
+            raise RuntimeError("no")
+
+    units = units_of(4, 2, 2)
+    with WorkFolder(tmp_path / "work", {}) as work:
+        with pytest.raises(RuntimeError):
+            run_units(units, job, "local", work)
+        assert work.left(units) == units[1:]
+        run_units(units, lambda unit: None, "local", work)
+        assert not work.left(units)
