@@ -9,11 +9,12 @@ from typing import Any
 from omnifuse.config import Config, read_json, to_dict, write_json
 from omnifuse.errors import CheckpointError, ConfigError
 from omnifuse.inference.building import restore
-from omnifuse.inference.card import card, scores_of
+from omnifuse.inference.card import Score, card, scores_of
 from omnifuse.inference.folder import CARD, CONFIG, WEIGHTS, ModelFolder, read_folder
 from omnifuse.inference.mlm import mlm_item
 from omnifuse.inference.releases import ROOTS
 from omnifuse.models.architectures import ARCHITECTURES
+from omnifuse.runs.results import RESULTS, SEED, read_results
 from omnifuse.runs.stages import console
 
 LARGEST = 12_000_000  # bytes of everything in the folder: every clone has them
@@ -30,7 +31,8 @@ class ReleaseCommand(Config):
         data: What it was trained on, with its licence.
         limits: Where it must not be expected to work.
         license: SPDX identifier of the weights' licence.
-        scores: JSON file with a list of {metric, sensors, value, low, high, on}; shares in 0 to 1.
+        scores: JSON file with a list of {metric, sensors, value, low, high, on}; shares in 0 to 1. Without it, those of the
+            results.json in the run's folder.
         into: Folder of the checkpoints; that of this checkout by default.
         overwrite: Replace an earlier release of this name.
     """
@@ -54,7 +56,7 @@ def release(folder: Path, name: str, command: ReleaseCommand) -> Path:
     """
     content = read_folder(folder)
     restore(folder, content)  # what cannot be loaded is not released
-    scores = read_json(Path(command.scores)) if command.scores else content.facts.get("scores", [])
+    scores = read_json(Path(command.scores)) if command.scores else measured(folder.resolve().parent) or content.facts.get("scores", [])
     stated: dict[str, Any] = {key: getattr(command, key) for key in ("title", "description", "data", "limits", "license")}
     content = replace(content, facts={**content.facts, **stated, "scores": scores})
     if not scores_of(content.facts) and content.architecture.labels is not None:
@@ -74,6 +76,20 @@ def release(folder: Path, name: str, command: ReleaseCommand) -> Path:
     console.print(f"{out}: {size / 1e6:.1f} MB. Add to RELEASES in omnifuse/inference/releases.py:", markup=False)
     console.print(row(name, content), markup=False)
     return out
+
+
+def measured(run: Path) -> list[dict[str, Any]]:
+    """Return what a run measured, with 95 % intervals over places, as a card states it; nothing where there is no `results.json`."""
+    if not (run / RESULTS).is_file():
+        return []
+    found = read_results(run)
+    scores = []
+    for sensors, scored in found.scored.items():
+        if len(scored.place):
+            low, high = scored.interval(SEED)
+            on = f"{len(scored.place)} held-out places, 95 % interval over places"
+            scores.append(Score(metric=found.metric.headline, sensors=sensors, value=scored.score, low=low, high=high, on=on))
+    return [to_dict(score) for score in scores]
 
 
 def row(name: str, content: ModelFolder) -> str:
