@@ -4,9 +4,9 @@ The area is cut into units; each is predicted from overlapping tiles (`blend`) a
 all are there; then one process puts them together. Stopping is nothing: the same call goes on, to the same bytes.
 
 A map of tiles is not that of the whole image at once: attention over the cells of a place has no limit, so no halo makes them equal. For a
-model of the quickstart on 128 × 128 cells of the landscape (every fifth date), more than 16 cells from the border, probabilities differ by
-0.003 on average and 0.49 at most, and 1.7 % of labels, with tiles of 32 cells and the default halo of 4; with tiles of 64 and a halo of 8 by
-0.001, 0.28 and 0.7 %; without any halo the largest difference is 0.96 or more (`benchmarks/area.py --borders MODEL`).
+model of the quickstart on 128 × 128 cells of the landscape (every fifth date), 16 cells or more from the border, probabilities differ
+by 0.003 on average and 0.49 at most, and 1.7 % of labels, with tiles of 32 cells and the default halo of 4; with tiles of 64 and a halo
+of 8 by 0.001, 0.28 and 0.7 %; without any halo the largest difference is 0.96 or more (`benchmarks/area.py --borders MODEL`).
 """
 
 import math
