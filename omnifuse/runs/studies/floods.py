@@ -22,7 +22,7 @@ SERIES = UTAEConfig(widths=(16, 32, 64), heads=8, dim=128, padding="zeros", orig
 
 def entries(seed: int, scale: Scale) -> Sequence[Measured]:
     data = OmbriaData(path=scale.data, tile=64)
-    found: list[Measured] = []
+    found: list[Entry] = []
     for fold in FOLDS:
         split = SplitConfig(train=tuple(other for other in FOLDS if other != fold), test=(fold,))
         base = FinetuneConfig(
@@ -43,11 +43,10 @@ def entries(seed: int, scale: Scale) -> Sequence[Measured]:
             train=training(seed, scale.updates(200), batch_size=32, learning_rate=3e-3),
             probe_places=0,
         )
-        found += [
-            Entry(f"pretrained, fold {fold}", base, before),
-            Entry(f"from scratch, fold {fold}", base),
-            Entry(f"without modality dropout, fold {fold}", replace(base, augment=replace(base.augment, modality_dropout=0.0))),
-        ]
+        plain = replace(base, augment=replace(base.augment, modality_dropout=0.0))
+        found.append(Entry(f"pretrained, fold {fold}", base, before))
+        found.append(Entry(f"from scratch, fold {fold}", base))
+        found.append(Entry(f"without modality dropout, fold {fold}", plain))
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 from omnifuse.config import Config, to_dict
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource, labels_of
+from omnifuse.data.sensors import SensorView
 from omnifuse.data.subset import split
 from omnifuse.data.targets import retargeted
 from omnifuse.evals.forest import ForestConfig, fit_forest
@@ -100,7 +101,8 @@ class Entry:
             config = replace(config, init=str(pretraining_folder(self.pretraining, root) / "pretrained"))
         tuned = finetune(config, source)
         if self.measure is not None:
-            write_results(folder / "more", self.measure(tuned, source, config), ids_of(source), {"of": self.name})
+            seen = retargeted(SensorView(source, tuple(config.encoders)), config.target)
+            write_results(folder / "more", self.measure(tuned, seen, config), ids_of(source), {"of": self.name})
         (folder / DONE).touch()
 
 
