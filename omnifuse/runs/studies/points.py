@@ -119,9 +119,9 @@ def bloom_entries(seed: int, scale: Scale) -> Sequence[Measured]:
     data = AlgaeBloomsData(path=scale.data, dated=False)  # dates alone would tell much of it
     found: list[Measured] = []
     for fold in FOLDS:
-        base = tuning(seed, scale, fold, data, encoders(0, (0, 12), SENSORS), RegressConfig())
+        base = tuning(seed, scale, fold, data, encoders(0, (0, 330), SENSORS), RegressConfig())
         for row, sensors in (("S1", ("s1",)), ("S2", ("s2",)), ("S1 + S2", SENSORS), ("all", (*SENSORS, *COVARIATES))):
-            own = encoders(0, (0, 12), sensors)
+            own = encoders(0, (0, 330), sensors)
             found.append(Entry(f"{row}, fold {fold}", replace(base, encoders=own)))
     return found
 
