@@ -190,7 +190,7 @@ def test_what_is_no_map_is_refused_by_name(tmp_path: Path) -> None:
     for path, words in ((floats, "whole numbers"), (unknown, r"\[77\] are no class"), (nowhere, "no coordinate"), (plain, "color|colour")):
         with pytest.raises(InputError, match=words):
             read_classified(str(path), 100)
-    with pytest.raises(InputError, match="no way from|not on the Earth"):
+    with pytest.raises(InputError, match=r"no way from|not on the Earth"):
         read_classified(str(write_classes(tmp_path / "space.tif", made.classes, replace_left(UTM, 1e12))), 100)
     with pytest.raises(InputError, match="no such file"):
         map_page(str(tmp_path / "absent.tif"), MapCommand())
