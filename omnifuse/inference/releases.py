@@ -36,7 +36,22 @@ class Release:
 
 
 # One row per model in `checkpoints/`, as `omnifuse release` prints it.
-RELEASES: Mapping[str, Release] = MappingProxyType({})
+RELEASES: Mapping[str, Release] = MappingProxyType(
+    {
+        "tiny-landscape": Release(
+            where="tiny-landscape",
+            sha256="b6a7e89fd824c2063e0092232d52451423646147a2e49aa2fa841de99a336710",
+            license="Apache-2.0",
+            architecture="tiny",
+        ),
+        "tiny-landscape-pretrained": Release(
+            where="tiny-landscape-pretrained",
+            sha256="595749cef83bbbbd7bf115b39e872ff473b77a29e57665bdec7f127e7c9d21e9",
+            license="Apache-2.0",
+            architecture="tiny",
+        ),
+    }
+)
 
 
 def read_named(name: str) -> tuple[Path, ModelFolder]:

@@ -56,7 +56,8 @@ def release(folder: Path, name: str, command: ReleaseCommand) -> Path:
     """
     content = read_folder(folder)
     restore(folder, content)  # what cannot be loaded is not released
-    scores = read_json(Path(command.scores)) if command.scores else measured(folder.resolve().parent) or content.facts.get("scores", [])
+    own = [] if content.architecture.labels is None else measured(folder.resolve().parent)  # a pretraining's page has figures of its own
+    scores = read_json(Path(command.scores)) if command.scores else own or content.facts.get("scores", [])
     stated: dict[str, Any] = {key: getattr(command, key) for key in ("title", "description", "data", "limits", "license")}
     content = replace(content, facts={**content.facts, **stated, "scores": scores})
     if not scores_of(content.facts) and content.architecture.labels is not None:
