@@ -120,7 +120,7 @@ def build_model(
 
 
 def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: bool = True) -> Finetuned:
-    """Fine-tune, score every subset of sensors on the held-out places and leave `model/` in the run's folder.
+    """Fine-tune, score every subset of sensors on the held-out places and leave `model/`, `results.json` and a page in the run's folder.
 
     Args:
         config: The run.
@@ -156,7 +156,15 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         save_model(folder / "model", model, {**known, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
         ids = {int(number): str(source.info[number]["id"]) for number in held_out}
         write_results(folder, by_name(subsets), ids, {**facts, "steps": result.step, "seed": config.train.seed})
+        write_page(folder)
     return Finetuned(model, result, subsets)
+
+
+def write_page(folder: Path) -> Path:
+    """Write the page of a finished run."""
+    from omnifuse.runs.finetuning_report import report  # matplotlib takes a second
+
+    return report(folder)
 
 
 def score(
