@@ -27,7 +27,8 @@ import omnifuse
 from omnifuse.classes import ClassTable
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.place import Place, Series
-from omnifuse.inference.area import AreaOptions, coarsest, predict_area
+from omnifuse.inference.area import AreaOptions, predict_area
+from omnifuse.inference.area_model import coarsest
 from omnifuse.inference.blend import blended
 from omnifuse.inference.plan import Tiling, Unit
 from omnifuse.inference.scene import Grid

@@ -9,40 +9,33 @@ by 0.003 on average and 0.49 at most, and 1.7 % of labels, with tiles of 32 cell
 of 8 by 0.001, 0.28 and 0.7 %; without any halo the largest difference is 0.96 or more (`benchmarks/area.py --borders MODEL`).
 """
 
-import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Num
 
 from omnifuse import __version__
-from omnifuse.classes import ClassTable, Quantities
 from omnifuse.config import Config, to_dict
 from omnifuse.data.map_store import MapArray, write_map_store
 from omnifuse.data.place import Place
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch
+from omnifuse.inference.area_model import coarsest, labels_of_maps, loaded, one_at_a_time, threads, values_of
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units
-from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture, origins
-from omnifuse.inference.inputs import check_batch, device_of, season_shifted
 from omnifuse.inference.layers import Layer, layers_of, stored, unseen
 from omnifuse.inference.plan import Tiling, Unit, WorkFolder, read_block, units_of, write_block
 from omnifuse.inference.predictor import Predictor
 from omnifuse.inference.releases import read_named
 from omnifuse.inference.scene import Grid, Scene
-from omnifuse.models.heads import SegmentationConfig
 
 _UNKNOWN = 64  # cells of a tile, where a model does not say on which places it was trained
-one_at_a_time = threading.Lock()  # a Dask worker has many threads, a unit takes memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,74 +275,3 @@ def tiling_of(predictor: Predictor, gsd: float, options: AreaOptions) -> Tiling:
     trained = round(size / gsd) if isinstance(size, int | float) else _UNKNOWN
     tile = options.tile or max(align, round(trained / align) * align)
     return Tiling.of(tile, align, None if options.halo < 0 else options.halo)
-
-
-def coarsest(architecture: AnyArchitecture, gsd: float) -> int:
-    """Return the cells of `gsd` metres along the coarsest cells of a model's maps, such that all tiles share the grids of its sensors."""
-    sensors = architecture.sensors
-    with torch.device("meta"):
-        encoders = [sensors.encoders[name].build(modality) for name, modality in sensors.modalities.items() if not modality.per_place]
-    ratios = [scale / gsd for encoder in encoders for scale in (encoder.modality.gsd, *encoder.gsds)]
-    return math.lcm(1, *(round(ratio) for ratio in ratios if ratio >= 1 and abs(ratio - round(ratio)) < 1e-3))
-
-
-def labels_of_maps(architecture: AnyArchitecture) -> ClassTable | Quantities:
-    """Return what a model maps.
-
-    Raises:
-        InputError: where it maps nothing.
-    """
-    gsd_of_maps(architecture)
-    assert architecture.labels is not None
-    return architecture.labels
-
-
-def gsd_of_maps(architecture: AnyArchitecture) -> float:
-    """Return the metres of the cells that a model maps.
-
-    Raises:
-        InputError: where it maps nothing.
-    """
-    if isinstance(architecture, ContrastArchitecture):
-        raise InputError("predict: these weights were pretrained without labels. Try: `omnifuse embed`, or fine-tune them first.")
-    if isinstance(architecture, ReferenceArchitecture):
-        return architecture.model.modality.gsd
-    if not isinstance(architecture.model.head, SegmentationConfig):
-        raise InputError("predict: this model says one thing of a whole place, it makes no maps. Try: a model fine-tuned on label maps.")
-    return architecture.model.head.gsd
-
-
-@torch.inference_mode()
-def values_of(predictor: Predictor, batch: Batch, season_start: str | None) -> Float[torch.Tensor, "b k h w"]:
-    """Return the probabilities of classes, or quantities in their units.
-
-    Raises:
-        InputError: for input that is not as the model knows it.
-    """
-    if predictor.classes is not None:
-        return predictor.probability(batch, season_start=season_start)
-    check_batch(batch, predictor.modalities)
-    shifted = season_shifted(batch, origins(predictor.config.architecture.sensors), season_start)
-    values = predictor.model(shifted.to(device_of(predictor.model))).float()
-    if not values.isfinite().all():
-        raise InputError("input: the model gave a value that is not finite. Try: check the units of what it was given.")
-    return values
-
-
-@lru_cache(maxsize=2)
-def loaded(folder: str, device: str) -> Predictor:
-    """Return a model, read once per process."""
-    from omnifuse.zoo import load
-
-    return load(folder, device=device)
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Compute with so many threads for a while: sums over other numbers of threads may round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

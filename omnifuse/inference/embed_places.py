@@ -11,7 +11,8 @@ from omnifuse.config import Config, to_dict
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.sensors import SensorView
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.inference.area import loaded, refuse_existing
+from omnifuse.inference.area import refuse_existing
+from omnifuse.inference.area_model import loaded
 from omnifuse.inference.embedding_rows import EmbedPlaces, Rows, read_rows, shared_sensors
 from omnifuse.inference.embedding_table import About, Dtype, Written, write_table
 from omnifuse.inference.executors import Chosen, joined, run_units

@@ -19,7 +19,8 @@ from omnifuse.data.map_store import MapArray, write_map_store
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
-from omnifuse.inference.area import AreaOptions, coarsest, loaded, one_at_a_time, refuse_existing, threads, tiling_of
+from omnifuse.inference.area import AreaOptions, refuse_existing, tiling_of
+from omnifuse.inference.area_model import coarsest, loaded, one_at_a_time, threads
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units

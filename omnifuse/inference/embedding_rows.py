@@ -13,7 +13,7 @@ from omnifuse.data.loading import all_sensors, read_place
 from omnifuse.data.place import PlaceSource, is_date
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
-from omnifuse.inference.area import loaded, one_at_a_time, threads
+from omnifuse.inference.area_model import loaded, one_at_a_time, threads
 from omnifuse.inference.plan import Unit, read_block, write_block
 from omnifuse.inference.predictor import Predictor
 from omnifuse.modalities import Modality

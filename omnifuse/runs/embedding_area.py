@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from omnifuse.errors import ConfigError, StoppedError
-from omnifuse.inference.area import AreaOptions, loaded
+from omnifuse.inference.area import AreaOptions
+from omnifuse.inference.area_model import loaded
 from omnifuse.inference.embed_places import PlacesOptions, embed_places
 from omnifuse.inference.embedding_cells import EmbeddedCells, cells_of, embed_cells, tiling_of_cells
 from omnifuse.inference.executors import Chosen, this_rank

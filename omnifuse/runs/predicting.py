@@ -7,7 +7,8 @@ from typing import Any
 from omnifuse.classes import ClassTable
 from omnifuse.config import Config
 from omnifuse.errors import StoppedError
-from omnifuse.inference.area import AreaMap, AreaOptions, gsd_of_maps, labels_of_maps, predict_area
+from omnifuse.inference.area import AreaMap, AreaOptions, predict_area
+from omnifuse.inference.area_model import gsd_of_maps, labels_of_maps
 from omnifuse.inference.executors import Chosen, this_rank
 from omnifuse.inference.folder import ModelFolder
 from omnifuse.inference.releases import read_named
