@@ -115,6 +115,14 @@ def test_files_of_one_overpass_are_one_image(tmp_path):
     assert (scene.grid.height, scene.grid.width) == (40, 56)
 
 
+def test_dates_that_are_stated_belong_to_the_files_in_their_order(tmp_path):
+    paths = [write_tif(tmp_path / f"{number}.tif", optical(16, 16, number), names=S2.bands) for number in range(3)]
+    found = scene_of({"s2": paths}, days={"s2": ["2018-12-10", "2018-10-01", "2018-11-05"]}).read(0, 0, 16).series["s2"]
+    assert found.day.tolist() == [17_805, 17_840, 17_875]
+    for image, number in zip(found.pixels, (1, 2, 0), strict=True):
+        np.testing.assert_array_equal(image, optical(16, 16, number))
+
+
 def test_two_orbits_of_a_day_are_two_images(tmp_path):
     db = np.full((2, 16, 16), -12, np.float32)
     for time in ("055012", "173012"):
