@@ -17,6 +17,7 @@ from omnifuse.runs.studies.tables import folds_joined, markdown
 
 FOLDS = (1, 2, 3, 4, 5)
 _VIEWS = {"s1": ".365", "s2": ".576", "s1+s2": ".643"}  # gradient boosting on pixels and means of 7×7
+_MODELS = ("pretrained", "from scratch", "without modality dropout")
 SERIES = UTAEConfig(widths=(16, 32, 64), heads=8, dim=128, padding="zeros", origin=0, season=(0, 0))
 
 
@@ -52,8 +53,7 @@ def entries(seed: int, scale: Scale) -> Sequence[Measured]:
 
 def tell(found: Found) -> str:
     rows = [("gradient boosting, the floor", *_VIEWS.values())]
-    for row in ("pretrained", "from scratch", "without modality dropout"):
-        rows.append((row, *(_flood(found, row, view) for view in _VIEWS)))
+    rows += [(row, *(_flood(found, row, view) for view in _VIEWS)) for row in _MODELS]
     text = "Flood IoU over all five folds of whole scenes, with the 95 % interval over tiles.\n\n"
     return text + markdown(("model", "S1", "S2", "S1 + S2"), rows)
 

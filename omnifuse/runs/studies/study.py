@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -49,6 +49,7 @@ class Scale:
         return max(2, round(number * self.steps))
 
 
+@runtime_checkable
 class Measured(Protocol):
     """One thing that is measured, a row of a table: how it is run, and where its results lie."""
 
