@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int, Num
 
-from omnifuse.classes import ClassTable
+from omnifuse.classes import ClassTable, Quantities
 from omnifuse.errors import InputError
 from omnifuse.modalities import Modality
 
@@ -85,6 +85,14 @@ def prediction_dataset(
     }
     variables = {"labels": (("y", "x"), labels, flags), "probability": (("class", "y", "x"), probability, {"units": "1"})}
     return _on_ground(xr.Dataset(variables, {"class": list(classes.names)}), ground)
+
+
+def quantity_dataset(values: Float[np.ndarray, "q ..."], quantities: Quantities, ground: Ground | None) -> Dataset:
+    """Return one variable per quantity, a number or a map (y, x), with its unit."""
+    axes = ("y", "x") if values.ndim == 3 else ()
+    named = zip(quantities.names, quantities.units, values, strict=True)
+    dataset = xr.Dataset({name: (axes, value, {"units": unit or "1"}) for name, unit, value in named})
+    return _on_ground(dataset, ground if axes else None)
 
 
 def embedding_dataset(place: Float[np.ndarray, " d"], cells: Float[np.ndarray, "d h w"], ground: Ground | None) -> Dataset:

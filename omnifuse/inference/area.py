@@ -25,7 +25,7 @@ from omnifuse.data.map_store import MapArray, write_map_store
 from omnifuse.data.place import Place
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch
-from omnifuse.inference.area_model import coarsest, labels_of_maps, loaded, one_at_a_time, threads, values_of
+from omnifuse.inference.area_model import coarsest, labels_of_maps, loaded, one_at_a_time, threads
 from omnifuse.inference.blend import blended
 from omnifuse.inference.cog import write_cog
 from omnifuse.inference.executors import Chosen, joined, run_units
@@ -96,7 +96,7 @@ class MapJob:
 
     def _predict(self, predictor: Predictor, places: Sequence[Place]) -> Float[np.ndarray, "n k cells cells"]:
         batch = Batch.cat([place.to_batch() for place in places])
-        return values_of(predictor, batch, self.options.season_start or None).cpu().numpy()
+        return predictor.values(batch, season_start=self.options.season_start or None).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
 
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.errors import InputError
-from omnifuse.frames import Batch
-from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture, origins
-from omnifuse.inference.inputs import check_batch, device_of, season_shifted
+from omnifuse.inference.folder import AnyArchitecture, ContrastArchitecture, ReferenceArchitecture
 from omnifuse.inference.predictor import Predictor
 from omnifuse.models.heads import SegmentationConfig
 
@@ -53,23 +50,6 @@ def gsd_of_maps(architecture: AnyArchitecture) -> float:
     if not isinstance(architecture.model.head, SegmentationConfig):
         raise InputError("predict: this model says one thing of a whole place, it makes no maps. Try: a model fine-tuned on label maps.")
     return architecture.model.head.gsd
-
-
-@torch.inference_mode()
-def values_of(predictor: Predictor, batch: Batch, season_start: str | None) -> Float[torch.Tensor, "b k h w"]:
-    """Return the probabilities of classes, or quantities in their units.
-
-    Raises:
-        InputError: for input that is not as the model knows it.
-    """
-    if predictor.classes is not None:
-        return predictor.probability(batch, season_start=season_start)
-    check_batch(batch, predictor.modalities)
-    shifted = season_shifted(batch, origins(predictor.config.architecture.sensors), season_start)
-    values = predictor.model(shifted.to(device_of(predictor.model))).float()
-    if not values.isfinite().all():
-        raise InputError("input: the model gave a value that is not finite. Try: check the units of what it was given.")
-    return values
 
 
 @lru_cache(maxsize=2)

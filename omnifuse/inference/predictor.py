@@ -1,69 +1,28 @@
 """Maps and embeddings from whatever sensors are at hand, with one set of weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from omnifuse.classes import ClassTable
-from omnifuse.data.export import Dataset, Ground, embedding_dataset, prediction_dataset
+from omnifuse.classes import ClassTable, Labels, Quantities
+from omnifuse.data.export import Ground
 from omnifuse.errors import InputError
 from omnifuse.frames import Batch
 from omnifuse.inference.building import Model
 from omnifuse.inference.folder import ModelFolder, origins
 from omnifuse.inference.inputs import check_batch, device_of, season_shifted, seasons
 from omnifuse.inference.one_place import place_of_inputs
+from omnifuse.inference.predictions import Embedding, Measurement, PlacePrediction, Prediction
 from omnifuse.modalities import Modality
 from omnifuse.models.fusion import cells
 from omnifuse.nn.segments import segment_mean
 from omnifuse.objectives.contrast import Contrast
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A map of one place.
-
-    Attributes:
-        labels: Class of each cell.
-        probability: Of each class; sums to 1.
-        classes: Names and colors.
-        ground: Where it lies, if the inputs had coordinates.
-    """
-
-    labels: Int[np.ndarray, "h w"]
-    probability: Float[np.ndarray, "k h w"]
-    classes: ClassTable
-    ground: Ground | None = None
-
-    def to_xarray(self) -> Dataset:
-        """Return both maps with class names, and with coordinates if the inputs had them."""
-        return prediction_dataset(self.labels, self.probability, self.classes, self.ground)
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """A place as vectors.
-
-    Attributes:
-        place: Of the whole place.
-        cells: Of every ground cell.
-        ground: Where it lies, if the inputs had coordinates.
-    """
-
-    place: Float[np.ndarray, " d"]
-    cells: Float[np.ndarray, "d h w"]
-    ground: Ground | None = None
-
-    def to_xarray(self) -> Dataset:
-        """Return both, with coordinates if the inputs had them."""
-        return embedding_dataset(self.place, self.cells, self.ground)
 
 
 class Predictor:
@@ -73,7 +32,8 @@ class Predictor:
         model: In evaluation mode.
         config: Everything that its folder says of it.
         modalities: What it reads, with bands, units and metres per pixel.
-        classes: What it maps; None for pretrained encoders, which only embed.
+        labels: What it predicts, classes or quantities; None for pretrained encoders, which only embed.
+        classes: The classes that it predicts; None where it predicts none.
     """
 
     def __init__(self, model: Model, config: ModelFolder) -> None:
@@ -81,6 +41,7 @@ class Predictor:
         self.config = config
         found = config.architecture
         self.modalities: dict[str, Modality] = found.sensors.modalities
+        self.labels: Labels | None = found.labels
         self.classes: ClassTable | None = found.labels if isinstance(found.labels, ClassTable) else None
         self._origins = origins(found.sensors)
 
@@ -94,8 +55,8 @@ class Predictor:
         offset: Mapping[str, Any] | None = None,
         nodata: Mapping[str, Any] | None = None,
         season_start: date | str | None = None,
-    ) -> Prediction:
-        """Map one place.
+    ) -> Prediction | PlacePrediction | Measurement:
+        """Map one place; of a model of places say its class or classes, of a model of quantities their values.
 
         Args:
             inputs: By sensor, any non-empty subset: xarray, tensors or arrays of (date, band, y, x), or (band, y, x) for a single
@@ -115,9 +76,13 @@ class Predictor:
             InputError: names the sensor, file, band, unit or date that is not as the model knows it.
         """
         batch, ground = self._one_place(inputs, season_start, days=days, bands=bands, units=units, offset=offset, nodata=nodata)
-        probability = self.probability(batch, season_start=season_start)[0].cpu().numpy()
-        assert self.classes is not None  # `probability` has said so
-        return Prediction(probability.argmax(0), probability, self.classes, ground)
+        values = self.values(batch, season_start=season_start)[0].cpu().numpy()
+        if isinstance(self.labels, Quantities):
+            return Measurement(values, self.labels, ground if values.ndim > 1 else None)
+        assert self.labels is not None  # `values` has said so
+        if values.ndim == 1:
+            return PlacePrediction(values, self.labels)
+        return Prediction(values.argmax(0), values, self.labels, ground)
 
     def embed(
         self,
@@ -138,15 +103,25 @@ class Predictor:
             place, maps = functional.normalize(place), functional.normalize(maps)
         return Embedding(place[0].cpu().numpy(), maps[0].cpu().numpy(), ground)
 
+    def probability(self, batch: Batch, *, season_start: date | str | None = None) -> Float[Tensor, "b k ..."]:
+        """Return the probability of each class over many places, or of each place; zero for the label that counts for nothing."""
+        if self.classes is None and self.labels is not None:
+            raise InputError("probability: this model predicts quantities, no classes. Try: predict, or values(batch).")
+        return self.values(batch, season_start=season_start)
+
     @torch.inference_mode()
-    def probability(self, batch: Batch, *, season_start: date | str | None = None) -> Float[Tensor, "b k h w"]:
-        """Return the probability of each class over many places; zero for the label that counts for nothing."""
-        if self.classes is None or isinstance(self.model, Contrast):
+    def values(self, batch: Batch, *, season_start: date | str | None = None) -> Float[Tensor, "b k ..."]:
+        """Return probabilities of classes, or quantities in their units: of each cell (b, k, h, w), or of each place (b, k)."""
+        if self.labels is None or isinstance(self.model, Contrast):
             raise InputError("predict: these weights were pretrained without labels. Try: embed, or fine-tune them first.")
-        logits = _finite(self.model(self._prepared(batch, season_start)).float())
-        if 0 <= self.classes.ignore < logits.shape[1]:
-            logits[:, self.classes.ignore] = -torch.inf
-        return logits.softmax(1)
+        out = _finite(self.model(self._prepared(batch, season_start)).float())
+        if isinstance(self.labels, Quantities):
+            return out
+        if not self.labels.exclusive:
+            return out.sigmoid()
+        if 0 <= self.labels.ignore < out.shape[1]:
+            out[:, self.labels.ignore] = -torch.inf
+        return out.softmax(1)
 
     @torch.inference_mode()
     def features(self, batch: Batch, *, season_start: date | str | None = None) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d h w"]]:
