@@ -11,7 +11,8 @@ import tyro
 from omnifuse.config import Config
 from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.inference.folder import ModelFolder, origins
+from omnifuse.inference.folder import ModelFolder
+from omnifuse.inference.inputs import seasons
 from omnifuse.inference.scene_rasters import RasterScene, open_scene
 from omnifuse.modalities import Modality
 
@@ -50,13 +51,11 @@ class SceneFlags:
             InputError: naming the file and what is wrong.
         """
         sensors = content.architecture.sensors
-        starts = origins(sensors)
-        own = {name: (date.fromisoformat(season_start) if season_start else start) for name, start in starts.items()}
-        seasons = {name: ((start - _EPOCH).days, (start - _EPOCH + timedelta(days=364)).days) for name, start in own.items()}
         paths = {name: list(found) if len(found) > 1 else found[0] for name, found in self.paths.items()}
         said: dict[str, Any] = {argument: by_sensor or None for argument, by_sensor in self.said.items()}
         try:
-            return open_scene(sensors.modalities, paths, gsd=gsd, seasons=seasons, bounds=self.bounds, crs=self.crs, **said)
+            known = seasons(sensors, season_start or None)
+            return open_scene(sensors.modalities, paths, gsd=gsd, seasons=known, bounds=self.bounds, crs=self.crs, **said)
         except InputError as error:
             raise InputError(as_flags(str(error))) from None
 
