@@ -8,6 +8,7 @@ from small_models import FACTS, contrast, fusion_model
 
 from omnifuse.cli import main
 from omnifuse.inference import releases
+from omnifuse.inference.card import Score
 from omnifuse.runs import models, releasing
 from omnifuse.zoo import Release, load, save_model, save_pretrained
 
@@ -46,6 +47,27 @@ def test_a_release_has_a_card_a_row_and_a_hash(saved, tmp_path, monkeypatch, cap
     assert main(["models", "small"]) == 0 and "# Small" in capsys.readouterr().out
     assert main(["models", "small", "--stac"]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["mlm:name"] == "small"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_names_are_whole_at_any_width(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {*releases.RELEASES, *models.ARCHITECTURES} <= set(lines)  # each on a line of its own, to be copied
+    assert all(len(line) <= columns for line in lines if line.startswith(" "))
+    assert "…" not in "".join(lines)
+    if columns >= 60:
+        assert "  mIoU 78.9 % (74.2–83.1), all sensors" in lines
+
+
+def test_scores_are_said_in_percent_where_they_are_shares():
+    score = {"sensors": "s2+spot", "value": 0.789, "low": 0.742, "high": 0.831}
+    share, other = Score(metric="miou", **score), Score(metric="rmse (t/ha)", **score)
+    assert models.score_text(share, ("s2", "spot")) == "mIoU 78.9 % (74.2–83.1), all sensors"
+    assert models.score_text(share, ("s2", "spot", "dem")) == "mIoU 78.9 % (74.2–83.1), s2 + spot"
+    assert models.score_text(other, ("s2", "spot")) == "rmse (t/ha) 0.789 (0.742–0.831), all sensors"
+    assert models.score_text(Score(metric="accuracy", sensors="s2", value=0.5), ("s2",)) == "accuracy 50.0 %, s2"
 
 
 def test_a_release_is_refused_where_it_would_be_wrong(saved, tmp_path, monkeypatch, capsys):
