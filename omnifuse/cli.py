@@ -108,6 +108,15 @@ def _robustness(values: list[str], flags: list[str]) -> None:
     measure(model, found, command)
 
 
+def _evaluate(values: list[str], flags: list[str]) -> None:
+    from omnifuse.runs.evaluating import EvaluateCommand, evaluate
+    from omnifuse.runs.opening import command_line
+
+    model, path = [*values, "", ""][:2]
+    command, found = command_line(EvaluateCommand, path or None, flags, "omnifuse evaluate MODEL STORE")
+    evaluate(model, found, command)
+
+
 def _predict(values: list[str], flags: list[str]) -> None:
     from omnifuse.runs.predicting import predict
 
@@ -264,6 +273,14 @@ _COMMANDS = {
     "finetune": _Command("fine-tune a model on labels", _finetune, _RECIPE, listing=1),
     "predict": _Command(
         "map an area of any size from rasters of any sensors", _predict, (("MODEL", "a model folder, or a name"),), listing=1
+    ),
+    "evaluate": _Command(
+        "score a model, or the folds of a cross-validation, by a protocol of the literature",
+        _evaluate,
+        (
+            ("MODEL", "a model or run folder, a name, or a quoted pattern"),
+            ("STORE", "a labeled store, or a data set in its published layout"),
+        ),
     ),
     "robustness": _Command(
         "score a model under missing sensors, bad sensors and missing dates",

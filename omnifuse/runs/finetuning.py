@@ -9,7 +9,7 @@ from jaxtyping import Int
 from pydantic import JsonValue
 
 from omnifuse.classes import Quantities
-from omnifuse.config import Config
+from omnifuse.config import Config, to_dict
 from omnifuse.data.label_fractions import stratified_fraction
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource, labels_of
@@ -153,6 +153,9 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         scores: dict[str, JsonValue] = {"+".join(subset): found.score for subset, found in subsets.items() if len(found.place)}
         facts: dict[str, JsonValue] = {"data": config.data.kind, "labeled places": len(labelled), "pretrained": bool(config.init)}
         known: dict[str, JsonValue] = {**facts, "place size (m)": source.size}  # of a tile, where an area is predicted
+        known["split"] = to_dict(config.split)  # an evaluation does not score what was trained on
+        if config.target:
+            known["target"] = [to_dict(rule) for rule in config.target]
         save_model(folder / "model", model, {**known, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
         ids = {int(number): str(source.info[number]["id"]) for number in held_out}
         write_results(folder, by_name(subsets), ids, {**facts, "steps": result.step, "seed": config.train.seed})

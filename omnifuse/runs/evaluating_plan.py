@@ -1,0 +1,186 @@
+"""Which models are evaluated at which places, by what each says of its training: none is scored unsaid at what it was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from omnifuse.classes import Labels
+from omnifuse.config import Config, from_dict
+from omnifuse.data.place import PlaceSource, labels_of
+from omnifuse.data.subset import split_by_text
+from omnifuse.data.target_rules import TargetConfig
+from omnifuse.errors import ConfigError, InputError
+from omnifuse.evals.protocols import Protocol
+from omnifuse.inference.folder import CONFIG, ModelFolder
+from omnifuse.inference.releases import read_named
+from omnifuse.runs.places import SplitConfig
+
+Seen = Literal["refuse", "allowed"]
+Info = Sequence[dict[str, str | int | float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Config):
+    """What the facts of a model say of its training.
+
+    Attributes:
+        split: Which places it was trained on, watched and tested at; None where it does not say.
+        target: Rules that made its labels of those of its data.
+    """
+
+    split: SplitConfig | None = None
+    target: tuple[TargetConfig, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model to be evaluated.
+
+    Attributes:
+        name: What loads it.
+        content: Its configuration.
+        training: What it says of its training.
+    """
+
+    name: str
+    content: ModelFolder
+    training: Training
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One model, and the places that it is scored at.
+
+    Attributes:
+        entrant: The model.
+        part: The places in words, such as `fold 5`.
+        places: Their numbers.
+        note: What is to be known of them: that the model was trained on some, or that it does not say what it was trained on.
+    """
+
+    entrant: Entrant
+    part: str
+    places: Int[np.ndarray, " n"]
+    note: str
+
+
+def entrants(pattern: str) -> list[Entrant]:
+    """Return the models of a name, a model folder, the folder of a run, or a pattern of folders such as `runs/pastis_fold*`.
+
+    Raises:
+        InputError: where a pattern fits no folder.
+        CheckpointError: where there is no model.
+    """
+    names = [pattern]
+    if any(sign in pattern for sign in "*?["):
+        root = Path(Path(pattern).anchor or ".")
+        names = [str(path) for path in sorted(root.glob(pattern.removeprefix(str(root)))) if path.is_dir()]
+        if not names:
+            raise InputError(f"{pattern}: no such folder. Try: the pattern in quotes, as in 'runs/pastis_fold*'.")
+    found = []
+    for name in names:
+        inside = [Path(name) / part for part in ("model", "pretrained")]
+        name = next((str(folder) for folder in inside if (folder / CONFIG).is_file()), name)
+        folder, content = read_named(name)
+        found.append(Entrant(name, content, training_of(content.facts, str(folder / CONFIG))))
+    return found
+
+
+def training_of(facts: dict[str, Any], where: str) -> Training:
+    """Return what facts say of a training."""
+    return from_dict(Training, {name: facts[name] for name in ("split", "target") if name in facts}, f"{where}: facts")
+
+
+def plan(
+    models: Sequence[Entrant],
+    info: Info,
+    protocol: Protocol | None,
+    rows: Sequence[int],
+    split: tuple[str, tuple[str, ...]] | None,
+    seen: Seen,
+) -> list[Planned]:
+    """Choose the places of each model: of a protocol those that its own row tests, else those asked for, else those that it was tested at.
+
+    Args:
+        models: The models.
+        info: Metadata of all places.
+        protocol: The protocol, if there is one.
+        rows: Its row of each model (from 1), for models that do not say what they were trained on.
+        split: Key of the metadata and values, where they are asked for.
+        seen: Whether a model may be scored at places that it was trained on; a note then says so.
+
+    Raises:
+        InputError: for places that a model was trained on.
+        ConfigError: where it is not known which places to take.
+    """
+    if rows and len(rows) != len(models):
+        raise ConfigError(f"evaluation: {len(rows)} `--rows` for {len(models)} models. Try: one row for each.")
+    if split is not None and protocol is not None:
+        raise ConfigError(f"evaluation: protocol {protocol.name} chooses the places that `--split` would. Try: one of them.")
+    planned = []
+    for number, one in enumerate(models):
+        if protocol is not None:
+            row = protocol.rows[_row(protocol, one, rows[number] if rows else 0)]
+            key, values = protocol.key, tuple(map(str, row.test))
+        elif split is not None:
+            key, values = split
+        elif one.training.split is not None:
+            key, values = one.training.split.key, tuple(map(str, one.training.split.test))
+        else:
+            raise ConfigError(f"{one.name}: does not say what it was tested on. Try: --split fold --values 5.")
+        places = split_by_text(info, key, values)
+        planned.append(Planned(one, f"{key} {', '.join(values)}", places, _note(one, info, places, seen)))
+    return planned
+
+
+def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str) -> None:
+    """Raise an error where a model does not predict what the labels of a source speak of."""
+    labels = labels_of(source)
+    if model is None:
+        raise ConfigError(f"{name}: predicts nothing, it only embeds. Try: --probe linear, or a fine-tuned model.")
+    if labels is None:
+        raise InputError(f"{path}: has no labels to score against. Try: a labeled store.")
+    if type(labels) is not type(model) or labels.names != model.names:
+        raise InputError(
+            f"{path}: labels are {', '.join(labels.names)}; {name} predicts {', '.join(model.names)}. Try: the labels it was trained on."
+        )
+
+
+def _row(protocol: Protocol, model: Entrant, asked: int) -> int:
+    """Return the row of a protocol that a model belongs to, from 0."""
+    if not 0 <= asked <= len(protocol.rows):
+        raise ConfigError(f"protocol {protocol.name}: row {asked}, it has rows 1 to {len(protocol.rows)}. Try: --rows 1.")
+    split = model.training.split
+    if asked:
+        return asked - 1
+    if split is None or split.key != protocol.key:
+        said = "does not say what it was trained on" if split is None else f"was trained on a split by {split.key}, not {protocol.key}"
+        raise ConfigError(f"{model.name}: {said}. Try: --rows with its row of the protocol, such as --rows 1.")
+    return protocol.row_trained_on(split.train)
+
+
+def _note(model: Entrant, info: Info, places: Int[np.ndarray, " n"], seen: Seen) -> str:
+    """Return what is to be known of the places, or raise where the model was trained on some of them."""
+    split = model.training.split
+    if split is None or any(split.key not in info[number] for number in places):
+        return f"{model.name}: what it was trained on is not known, so it may have been trained on places that it is scored at."
+    trained, watched = (
+        [number for number in places if str(info[number][split.key]) in set(map(str, values))] for values in (split.train, split.val)
+    )
+    if trained:
+        first, words = info[trained[0]], f"{split.key} {', '.join(map(str, split.train))}"
+        said = f"{len(trained)} of the {len(places)} places, such as {first['id']!r} ({split.key} {first[split.key]}), are of {words}"
+        if seen == "refuse":
+            tested = " ".join(map(str, split.test))
+            raise InputError(
+                f"{model.name}: was trained on places that it would be scored at: {said}. Try: --split {split.key} --values {tested}, "
+                f"which it was tested on; or `--seen allowed`, where these are other places after all."
+            )
+        return f"{model.name}: {said}, which it says it was trained on. This is no score of unseen places."
+    if watched:
+        return f"{model.name}: {len(watched)} of the {len(places)} places were watched during its training."
+    return ""
