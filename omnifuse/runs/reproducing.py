@@ -36,7 +36,7 @@ class ReproduceCommand(Config):
 
 
 def reproduce(name: str, command: ReproduceCommand) -> Path:
-    """Run a study and return its table, `OUT/NAME.md`.
+    """Run a study and return its table, `OUT/NAME.md`; its picture is `OUT/NAME.png`.
 
     Raises:
         ConfigError: for a name that is not known, or a data set that is needed and was not named.
@@ -51,10 +51,14 @@ def reproduce(name: str, command: ReproduceCommand) -> Path:
         raise ConfigError(f"{name}: no seed. Try: --seeds 0 1 2.")
     root = Path(command.out) / "quick" if command.quick else Path(command.out)
     scale = Scale(0.1, 0.02, command.data) if command.quick else Scale(command.places, command.steps, command.data)
+    from omnifuse.data.pictures.look import save_png  # matplotlib takes a second
+    from omnifuse.evals.figures.bars import draw_bars
+
     console.print(f"{study.title}: seeds {', '.join(map(str, command.seeds))}, to {root}", markup=False)
     found = run_study(study, command.seeds, scale, root, command.workers)
     page = root / f"{name}.md"
     text = f"# {study.title}\n\nSeeds {', '.join(map(str, found.seeds))}; mean ± standard deviation over seeds.\n\n{study.tell(found)}"
     page.write_text(text, encoding="utf-8")
+    save_png(draw_bars(study.bars(found), study.title, study.unit), root / f"{name}.png")
     console.print(text, markup=False)
     return page

@@ -49,7 +49,13 @@ def test_the_name_of_a_run_depends_on_what_it_does_and_not_on_where():
 
 
 def test_a_study_is_run_once_and_its_table_is_of_its_counts(tmp_path):
-    study = Study("small", "Small", lambda seed, scale: [Entry("one", tuning(seed, scale, ("s2",), steps=200))], lambda found: "text")
+    study = Study(
+        "small",
+        "Small",
+        lambda seed, scale: [Entry("one", tuning(seed, scale, ("s2",), steps=200))],
+        lambda found: "text",
+        lambda found: [],
+    )
     found = run_study(study, (0,), TINY, tmp_path, workers=1)
     (score,) = values(found, "one", "s2")
     again = read_results(next((tmp_path / "runs").iterdir()))

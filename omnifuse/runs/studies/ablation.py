@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+from omnifuse.evals.figures import sensor_label
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.runs.landscape import SENSORS
 from omnifuse.runs.studies import robust
 from omnifuse.runs.studies.landscape import ALL, pretraining, tuning
 from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
-from omnifuse.runs.studies.tables import cell, difference, markdown, signed, values
+from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
 
 FULL, PLAIN = robust.WITH, robust.WITHOUT
 _ROWS = (
@@ -56,4 +58,10 @@ def tell(found: Found) -> str:
     )
 
 
-STUDY = Study("ablation", "What each ingredient is worth", entries, tell)
+def bars(found: Found) -> Sequence[Bar]:
+    gone = [(f"only {sensor_label(kept)}", "+".join(kept)) for kept in combinations(SENSORS, len(SENSORS) - 1)]
+    one = [bar(found, title, row, row, view) for title, view in (("all sensors", ALL), *gone) for row in (FULL, PLAIN)]
+    return [*one, bar(found, "all sensors", "without pretraining", "without pretraining", ALL)]
+
+
+STUDY = Study("ablation", "What each ingredient is worth", entries, tell, bars)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.utae import UTAEConfig
@@ -64,4 +65,13 @@ def _flood(found: Found, row: str, view: str) -> str:
     return f"{joined.each['flood']:.3f} ({low:.3f}–{high:.3f})"
 
 
-STUDY = Study("floods", "Real floods, by scene", entries, tell, "the folder of OMBRIA")
+def bars(found: Found) -> Sequence[Bar]:
+    made = []
+    for view in _VIEWS:
+        for row in _MODELS:
+            joined = folds_joined(found, row, FOLDS, view)
+            made.append(Bar(view, row, joined.each["flood"], joined.interval_of_each(0)["flood"]))
+    return made
+
+
+STUDY = Study("floods", "Real floods, by scene", entries, tell, bars, "flood IoU, %", "the folder of OMBRIA")

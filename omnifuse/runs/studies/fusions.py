@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from omnifuse.data.targets import PresenceConfig, SharesConfig
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.fusion_stacked import EarlyConfig, GatedConfig
 from omnifuse.models.fusion_weighted import AttentionConfig, LateConfig
@@ -15,7 +16,7 @@ from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import small_fusion
 from omnifuse.runs.studies.landscape import ALL, tuning
 from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
-from omnifuse.runs.studies.tables import cell, difference, markdown, signed, values
+from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
 
 CROPS = ("meadow", "winter wheat", "corn", "winter rapeseed", "sunflower", "grapevine")
 _FUSIONS: tuple[tuple[str, type[FusionConfig], str], ...] = (
@@ -65,4 +66,8 @@ def tell(found: Found) -> str:
     return text + "\nAgainst cross-attention, place by place:\n\n" + markdown(("fusion", *_TASKS), rows)
 
 
-STUDY = Study("fusions", "Fusion strategies at equal budget", entries, tell)
+def bars(found: Found) -> Sequence[Bar]:
+    return [bar(found, what, name, f"{name}, {what}", ALL) for what in _TASKS for name, _, _ in _FUSIONS]
+
+
+STUDY = Study("fusions", "Fusion strategies at equal budget", entries, tell, bars, "mIoU, macro F1 and R², %")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from omnifuse.data.stacked import Stack
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.forest import ForestConfig
 from omnifuse.runs.baselines import unet_highres, utae_early, utae_late, utae_s2, vit_highres
 from omnifuse.runs.landscape import SENSORS
@@ -11,7 +12,7 @@ from omnifuse.runs.sources import StackedData
 from omnifuse.runs.studies import robust
 from omnifuse.runs.studies.landscape import ALL, data, of_architecture, tuning
 from omnifuse.runs.studies.study import Entry, ForestEntry, Found, Measured, Scale, Study
-from omnifuse.runs.studies.tables import cell, difference, markdown, signed, values
+from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
 
 S2, BOTH, OURS = "S2: U-TAE", "S1 + S2: dual stream", "S1 + S2 + SPOT: omnifuse, pretrained"
 _ROWS = (  # row, view, what the paper has
@@ -56,4 +57,9 @@ def tell(found: Found) -> str:
     return markdown(("model", "mIoU, %", "against S2: U-TAE", "OmniSat on PASTIS"), rows)
 
 
-STUDY = Study("modalities", "What each further sensor adds", entries, tell)
+def bars(found: Found) -> Sequence[Bar]:
+    rows = [(row, row, view) for row, view, _ in _ROWS] + [(f"{view}: {_FOREST}", _FOREST, view) for view in map("+".join, _ALONE)]
+    return [bar(found, title, "mIoU", row, view) for title, row, view in rows]
+
+
+STUDY = Study("modalities", "What each further sensor adds", entries, tell, bars)

@@ -7,6 +7,7 @@ from functools import partial
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.harms import RobustnessConfig, settings_of
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.scoring import Scored, score_views
@@ -33,6 +34,7 @@ SENSORS = ("s1", "s2")
 COVARIATES = ("weather", "dem")
 LABELS = (10, 25, 100)
 _FLOORS = {"s1": ".676 / .298", "s2": ".634 / .273", "s1+s2": ".703 / .314"}  # a random forest of 200 trees on raw monthly values
+_BLOOMS = {"S1": "s1", "S2": "s2", "S1 + S2": "s1+s2", "all": "s1+s2+weather+dem"}
 _MONTHS = RobustnessConfig(rates=(), looks=(), clouds=(), drift=(), noise=(), shifts=(), dates=(12, 6, 3), gaps=(3.0, 6.0))
 
 
@@ -128,12 +130,35 @@ def bloom_entries(seed: int, scale: Scale) -> Sequence[Measured]:
 
 def tell_blooms(found: Found) -> str:
     floors = {"S1": ".09", "S2": ".25", "S1 + S2": ".25", "all": ".38"}
-    views = {"S1": "s1", "S2": "s2", "S1 + S2": "s1+s2", "all": "s1+s2+weather+dem"}
     rows = []
     for row, floor in floors.items():
-        rows.append((row, with_interval(folds_joined(found, row, FOLDS, views[row]), ("r2",)), floor))
+        rows.append((row, with_interval(folds_joined(found, row, FOLDS, _BLOOMS[row]), ("r2",)), floor))
     return "R² in percent over the samples of all five folds of whole sites.\n\n" + markdown(("sensors", "omnifuse", "random forest"), rows)
 
 
-CROPS = Study("crops", "Real crops at field points, by H3 cell", crop_entries, tell_crops, "the folder of worldcereal_pixels")
-BLOOMS = Study("blooms", "Algal blooms, where radar has little to add", bloom_entries, tell_blooms, "the folder of algae_blooms")
+def crop_bars(found: Found) -> Sequence[Bar]:
+    made = []
+    for labels in LABELS:
+        for row in ("pretrained", "from scratch"):
+            joined = folds_joined(found, f"{row}, {labels} %", FOLDS, "s1+s2")
+            made.append(Bar(f"{labels} % of the labels", row, joined.scores["macro_f1"], joined.interval(SEED, "macro_f1")))
+    return made
+
+
+def bloom_bars(found: Found) -> Sequence[Bar]:
+    joined = {row: folds_joined(found, row, FOLDS, view) for row, view in _BLOOMS.items()}
+    return [Bar(row, "omnifuse", one.score, one.interval(SEED)) for row, one in joined.items()]
+
+
+CROPS = Study(
+    "crops",
+    "Real crops at field points, by H3 cell",
+    crop_entries,
+    tell_crops,
+    crop_bars,
+    "macro F1, %",
+    "the folder of worldcereal_pixels",
+)
+BLOOMS = Study(
+    "blooms", "Algal blooms, where radar has little to add", bloom_entries, tell_blooms, bloom_bars, "R², %", "the folder of algae_blooms"
+)

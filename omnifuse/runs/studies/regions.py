@@ -7,6 +7,7 @@ import torch
 
 from omnifuse.data.landscape.regions import REGIONS
 from omnifuse.data.stacked import Stack
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.scoring import Scored
 from omnifuse.models.model import EncoderConfig
 from omnifuse.models.utae import UTAEConfig
@@ -98,4 +99,14 @@ def region_of(place: str) -> str:
     return REGIONS[int(place) % len(REGIONS)].name
 
 
-STUDY = Study("regions", "Out of region, with and without covariates", entries, tell)
+def bars(found: Found) -> Sequence[Bar]:
+    made = []
+    for what in _TASKS:
+        for inside, where in ((True, "in region"), (False, "out of region")):
+            for row in _ROWS:
+                scores = [score_of(found.results[f"{row}, {what}, 100 %", seed], seed, inside) for seed in found.seeds]
+                made.append(Bar(f"{what}, {where}", row, sum(scores) / len(scores)))
+    return made
+
+
+STUDY = Study("regions", "Out of region, with and without covariates", entries, tell, bars, "mIoU, macro F1 and R², %")

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any, get_args
 
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.harms import FULL as SEVERITIES
 from omnifuse.evals.harms import Protocol, Setting
 from omnifuse.evals.metrics import metric_of
@@ -20,6 +22,7 @@ from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
 from omnifuse.runs.studies.tables import cell, markdown
 
 WITH, WITHOUT = "full", "without modality dropout"
+_MEANS = {"EMM": "mean over all subsets", "RMM": "sensors missing at random", "NM": "bad sensors", "dates": "missing dates"}
 
 
 def harmed(tuned: Finetuned, source: PlaceSource, config: FinetuneConfig) -> Mapping[str, Scored]:
@@ -89,4 +92,13 @@ def words(setting: Setting) -> str:
     return f"{setting.harm}{f' of {sensors}' if sensors else ''}, {setting.severity:g} {setting.unit}"
 
 
-STUDY = Study("robustness", "Missing and bad sensors", entries, tell)
+def bars(found: Found) -> Sequence[Bar]:
+    made = []
+    for row, model in ((WITH, "with modality dropout"), (WITHOUT, WITHOUT)):
+        summaries = [result_of(found.more[row, seed].scored).summary for seed in found.seeds]
+        made.append(Bar("all sensors", model, fmean(summary["all sensors"] for summary in summaries)))
+        made += [Bar(title, model, fmean(summary["mean"][key] for summary in summaries)) for key, title in _MEANS.items()]
+    return made
+
+
+STUDY = Study("robustness", "Missing and bad sensors", entries, tell, bars, "mIoU, %")

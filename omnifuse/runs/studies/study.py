@@ -16,6 +16,7 @@ from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.sensors import SensorView
 from omnifuse.data.subset import split
 from omnifuse.data.targets import retargeted
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.forest import ForestConfig, fit_forest
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.scoring import Scored
@@ -172,6 +173,8 @@ class Study:
         title: What it is about, and the paper whose question it asks.
         entries: What is measured for a seed at a scale.
         tell: Markdown from what was measured.
+        bars: The picture; empty draws none.
+        unit: Of the bars.
         needs: Data set that `Scale.data` must name; empty for the landscape.
     """
 
@@ -179,6 +182,8 @@ class Study:
     title: str
     entries: Callable[[int, Scale], Sequence[Measured]]
     tell: Callable[[Found], str]
+    bars: Callable[[Found], Sequence[Bar]]
+    unit: str = "mIoU, %"
     needs: str = ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.scoring import Difference, Scored, paired_difference
 from omnifuse.runs.results import SEED
 from omnifuse.runs.studies.study import Found
@@ -69,6 +70,12 @@ def folds_joined(found: Found, row: str, folds: Sequence[int], view: str, more: 
             together = one if together is None else together.joined(one)
     assert together is not None
     return together
+
+
+def bar(found: Found, group: str, model: str, row: str, view: str) -> Bar:
+    """Return a row under a view as a bar: its score over the places of all seeds, with the 95 % interval over them."""
+    scored = pooled(found, row, view)
+    return Bar(group, model, scored.score, scored.interval(SEED))
 
 
 def share(scored: Scored, names: Sequence[str]) -> str:
