@@ -27,6 +27,7 @@ class _Command:
         arguments: Name and meaning of each argument, all of which must be given.
         listing: How many of them must be there before the flags can be listed.
         optional: How many of the last ones may be left out.
+        many: Whether the last one may be given any number of times.
     """
 
     help: str
@@ -34,6 +35,7 @@ class _Command:
     arguments: tuple[tuple[str, str], ...] = ()
     listing: int = 0
     optional: int = 0
+    many: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = _parser().parse_args(given if len(given) > task else words)
     command: _Command = known.command
     values = [value for argument, _ in command.arguments if (value := getattr(known, argument)) is not None]
+    values += getattr(known, "more", [])
     flags = words[len(given) :]
     asked = bool(_HELP & set(flags))
     if len(values) < (command.listing if asked else len(command.arguments) - command.optional):
@@ -73,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         for argument, meaning in command.arguments:
             sub.add_argument(argument, nargs="?", help=meaning)
+        if command.many:
+            sub.add_argument("more", nargs="*", metavar="...", help="as many more as there are")
         sub.set_defaults(command=command, parser=sub)
     return parser
 
@@ -115,6 +120,14 @@ def _evaluate(values: list[str], flags: list[str]) -> None:
     model, path = [*values, "", ""][:2]
     command, found = command_line(EvaluateCommand, path or None, flags, "omnifuse evaluate MODEL STORE")
     evaluate(model, found, command)
+
+
+def _compare(values: list[str], flags: list[str]) -> None:
+    import tyro
+
+    from omnifuse.runs.comparing import CompareCommand, compare
+
+    compare(values, tyro.cli(CompareCommand, args=flags, prog="omnifuse compare RUN RUN ..."))
 
 
 def _predict(values: list[str], flags: list[str]) -> None:
@@ -281,6 +294,12 @@ _COMMANDS = {
             ("MODEL", "a model or run folder, a name, or a quoted pattern"),
             ("STORE", "a labeled store, or a data set in its published layout"),
         ),
+    ),
+    "compare": _Command(
+        "lay runs side by side, with paired differences at the same places",
+        _compare,
+        (("RUN", "folder of a fine-tuning or an evaluation"), ("OTHER", "another")),
+        many=True,
     ),
     "robustness": _Command(
         "score a model under missing sensors, bad sensors and missing dates",

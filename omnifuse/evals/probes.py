@@ -23,35 +23,46 @@ class Labeled:
 
 
 @torch.no_grad()
-def knn(train: Labeled, test: Labeled, num_classes: int, k: int = 20, temperature: float = 0.07) -> Int[Tensor, " m"]:
-    """Predict each test row by a vote of its `k` nearest training rows by cosine, weighed by exp(cosine / temperature).
+def neighbors(
+    x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], asked: Float[Tensor, "m d"], k: int = 20, temperature: float = 0.07
+) -> Float[Tensor, "m k"]:
+    """Return the mean of `y` over the `k` nearest rows of `x` by cosine, weighed by exp(cosine / temperature).
 
     The protocol of arXiv:1805.01978, with its k = 200 reduced as training sets here are small.
     """
-    candidates = normalize(train.features.float(), dim=1)
-    votes = one_hot(train.label, num_classes).float()
-    predicted = []
-    for part in torch.split(normalize(test.features.float(), dim=1), 1024):
+    candidates = normalize(x.float(), dim=1)
+    found = [y[:0].float()]
+    for part in torch.split(normalize(asked.float(), dim=1), 1024):
         near = (part @ candidates.T).topk(min(k, len(candidates)), 1)
         weight = ((near.values - 1) / temperature).exp()
-        predicted.append((weight[:, :, None] * votes[near.indices]).sum(1).argmax(1))
-    return torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.long)
+        weight = weight / weight.sum(1, keepdim=True)
+        found.append((weight[:, :, None] * y.float()[near.indices]).sum(1))
+    return torch.cat(found)
 
 
 @torch.no_grad()
-def linear(train: Labeled, test: Labeled, num_classes: int, ridge: float = 1e-2) -> Int[Tensor, " m"]:
-    """Predict by ridge regression of the classes' indicators on standardised features: a linear probe in closed form.
+def ridge(x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], asked: Float[Tensor, "m d"], penalty: float = 1e-2) -> Float[Tensor, "m k"]:
+    """Return what ridge regression of `y` on standardised features says of other rows: a linear probe in closed form.
 
-    `ridge` is relative to the variance of the features. Solved in float64.
+    `penalty` is relative to the variance of the features. Solved in float64.
     """
-    x = train.features.double()
+    x = x.double()
     mean, std = x.mean(0), x.std(0, correction=0).clamp(min=1e-12)
     x = (x - mean) / std
-    y = one_hot(train.label, num_classes).double()
-    level = y.mean(0)
-    gram = x.T @ x + ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-    weight = torch.linalg.solve(gram, x.T @ (y - level))
-    return ((test.features.double() - mean) / std @ weight + level).argmax(1)
+    level = y.double().mean(0)
+    gram = x.T @ x + penalty * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, x.T @ (y.double() - level))
+    return (asked.double() - mean) / std @ weight + level
+
+
+def knn(train: Labeled, test: Labeled, num_classes: int, k: int = 20, temperature: float = 0.07) -> Int[Tensor, " m"]:
+    """Predict the class of each test row by a vote of its neighbors."""
+    return neighbors(train.features, one_hot(train.label, num_classes).float(), test.features, k, temperature).argmax(1)
+
+
+def linear(train: Labeled, test: Labeled, num_classes: int, penalty: float = 1e-2) -> Int[Tensor, " m"]:
+    """Predict the class of each test row by ridge regression of the classes' indicators."""
+    return ridge(train.features, one_hot(train.label, num_classes).double(), test.features, penalty).argmax(1)
 
 
 def macro_f1(predicted: Int[Tensor, " m"], label: Int[Tensor, " m"], num_classes: int) -> float:

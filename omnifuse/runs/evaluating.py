@@ -115,19 +115,18 @@ def evaluate(model: str, found: Found, command: EvaluateCommand) -> Evaluation:
     console.print(str(found), markup=False)
     source = relabeled(found.open(), models, rule, found.path)
     split = (command.split, command.values) if command.split else None
-    if command.probe == "none":
-        for one in models:
-            check_labels(one.content.architecture.labels, source, one.name, found.path)
-    planned = plan(models, source.info, rule, command.rows, split, command.seen)
     accelerator = start("no")
     processes = Processes(accelerator.process_index, accelerator.num_processes)
     device = str(accelerator.device) if processes.world > 1 else command.device
-    if command.probe == "none":
-        result = score_models(planned, source, rule, found.path, command, device, processes)
-    else:
+    if command.probe != "none":
         from omnifuse.runs.probing import probe_models
 
-        result = probe_models(planned, source, rule, found.path, command, device, processes)
+        result = probe_models(models, source, rule, found.path, command, device)
+    else:
+        for one in models:
+            check_labels(one.content.architecture.labels, source, one.name, found.path)
+        planned = plan(models, source.info, rule, command.rows, split, command.seen)
+        result = score_models(planned, source, rule, found.path, command, device, processes)
     if processes.rank == 0:
         _write(result, source, model, found.path, command, time.monotonic() - began)
     leave()
