@@ -33,7 +33,7 @@ BREACHES = {
     "a model starts processes": ("models/model.py", "import accelerate", "Processes and trackers are behind train"),
     "a run tells wandb": ("runs/recipe.py", "import wandb", "Processes and trackers are behind train"),
     "a metric opens a store": ("evals/retrieval.py", "import zarr", "Labelled arrays and stores are behind data"),
-    "a head takes timm": ("models/heads.py", "from timm.layers import DropPath", "timm is behind the ViT"),
+    "a head takes timm": ("models/heads.py", "from timm.layers import DropPath", "timm is behind its two encoders"),
 }
 
 
