@@ -106,6 +106,11 @@ def calibration(
         found = "reflectance"  # the factor says it
     found = "reflectance" if found == "1" and wanted == "reflectance*10000" else found or wanted
     converted(np.zeros(1), found, wanted, f"{where}: band {band} of {modality.name!r}")
+    if not scale or not np.isfinite([scale, offset]).all():
+        raise InputError(
+            f"{where}: band {band} of {modality.name!r} has factor {scale:g} and offset {offset:g}, which make no values. "
+            "Try: correct them, as by `gdal_edit.py -scale 1 -offset 0`."
+        )
     number = _number(add, found, scale, modality, where)
     if number and offset:
         raise InputError(

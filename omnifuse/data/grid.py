@@ -9,6 +9,7 @@ from omnifuse.data.raster_file import Header, read_window
 from omnifuse.errors import InputError
 
 _Points = Num[np.ndarray, " n"]
+_MOST = 2**27  # numbers that are resampled at once, of 8 bytes each
 _SLACK = 0.01  # of a pixel: corners are stored with rounding errors
 
 
@@ -128,6 +129,12 @@ def _resampled(
     from rasterio.warp import Resampling, reproject
 
     row, column, height, width = _window(header, square, side)
+    if len(index) * height * width > _MOST:
+        raise InputError(
+            f"{header.path}: {width} × {height} pixels of {header.gsd:.3g} m onto {side} × {side} of {square.size / side:.3g} m are more "
+            f"than is resampled at once. Try: `gdalwarp -tr {square.size / side:g} {square.size / side:g} {header.path} coarser.tif`, "
+            "or a smaller place or tile."
+        )
     stored = read_window(header, index, row, column, height, width)
     source = np.where(missing_pixels(stored, nodata), np.nan, stored.astype(np.float64))  # holds every integer type in use exactly
     target = np.full((len(index), side, side), np.nan)
@@ -166,7 +173,7 @@ def _scales(header: Header, square: Square, side: int) -> dict[str, float]:
     pixel, middle = square.size / side, square.size / 2
     x = square.left + middle + pixel * np.array([-0.5, 0.5, 0.0, 0.0])
     y = square.top - middle + pixel * np.array([0.0, 0.0, -0.5, 0.5])
-    x, y = _transformed(x, y, square.crs, header.crs)
+    x, y = transformed(x, y, square.crs, header.crs)
     columns, rows = x / header.pixel_width, y / header.pixel_height
     across, down = (np.hypot(axis[1] - axis[0], axis[3] - axis[2]) for axis in (columns, rows))
     return {"XSCALE": 1 / max(1.0, float(across)), "YSCALE": 1 / max(1.0, float(down))}
@@ -190,15 +197,24 @@ def _edge_centres(square: Square, side: int, crs: str) -> tuple[_Points, _Points
     first, last = np.full_like(along, 0.5), np.full_like(along, side - 0.5)
     x = square.left + pixel * np.concatenate([along, along, first, last])
     y = square.top - pixel * np.concatenate([first, last, along, along])
-    return _transformed(x, y, square.crs, crs)
+    return transformed(x, y, square.crs, crs)
 
 
-def _transformed(x: _Points, y: _Points, source: str, target: str) -> tuple[_Points, _Points]:
+def transformed(x: _Points, y: _Points, source: str, target: str) -> tuple[_Points, _Points]:
+    """Return points in another reference system; infinity where it does not reach.
+
+    Raises:
+        InputError: where there is no way from one system to the other.
+    """
+    from rasterio._err import CPLE_BaseError  # what GDAL says of a system without a way to another; rasterio has no public name for it
     from rasterio.warp import transform
 
     if same_system(source, target):
         return x, y
-    east, north = transform(source, target, x.tolist(), y.tolist())
+    try:
+        east, north = transform(source, target, x.tolist(), y.tolist())
+    except CPLE_BaseError as error:
+        raise InputError(f"{source} cannot be told in {target} ({str(error)[:200]}). Try: check both reference systems.") from None
     return np.array(east), np.array(north)
 
 

@@ -20,6 +20,7 @@ from omnifuse.data.extras import check_installed
 from omnifuse.errors import InputError
 
 _BY_GDAL = ("", "file", "http", "https", "s3", "gs", "az", "oss", "zip", "tar", "gzip")
+_BLOCK = 2**30  # bytes: GDAL reads blocks whole, and a small file may hold a vast one
 _LOCAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}  # else the folder is listed for every file; those beside it are still looked for
 _REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_TIMEOUT": "60", "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "1"}
 
@@ -89,8 +90,11 @@ def read_header(path: str) -> Header:
         crs, transform = image.crs, image.transform
         if crs is None:
             raise InputError(f"{path}: has no coordinate reference system. Try: `gdal_edit.py -a_srs EPSG:… {path}`.")
+        if not np.isfinite(transform[:6]).all():
+            raise InputError(f"{path}: its pixels lie at coordinates that are not finite. Try: `gdal_edit.py -a_ullr … {path}`.")
         if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
             raise InputError(f"{path}: its pixels are turned, expected north up. Try: `gdalwarp {path} north_up.tif`, and name that.")
+        _check_blocks(path, image)
         return Header(
             path=path,
             crs=crs.to_string(),
@@ -107,6 +111,17 @@ def read_header(path: str) -> Header:
             offsets=tuple(image.offsets),
             nodata=image.nodata,
             metric=metres_per_unit(crs),
+        )
+
+
+def _check_blocks(path: str, image: Any) -> None:
+    height, width = image.block_shapes[0]
+    together = image.count if image.interleaving is not None and image.interleaving.name == "pixel" else 1
+    stored = height * width * together * np.dtype(image.dtypes[0]).itemsize
+    if stored > _BLOCK:
+        raise InputError(
+            f"{path}: stored in blocks of {width} × {height} pixels, {stored / 2**30:.3g} GB each, which are read whole. "
+            f"Try: `gdal_translate -of COG {path} tiled.tif`, and name that."
         )
 
 
@@ -162,6 +177,8 @@ def _opened(path: str) -> Iterator[Any]:
     scheme = path.partition("://")[0] if "://" in path else ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # an error of ours
+        if not scheme and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+            raise InputError(f"{path}: is no file but a pipe or a device, which may never end. Try: a file.")
         try:
             if scheme in _BY_GDAL:
                 with rasterio.Env(**(_LOCAL if scheme in ("", "file") else _REMOTE)), rasterio.open(path) as image:
@@ -178,7 +195,7 @@ def _opened(path: str) -> Iterator[Any]:
             raise InputError(f"{path}: no such file. Try: a path relative to the table, or an address.") from None
         except (rasterio.errors.RasterioError, rasterio.errors.RasterioIOError, OSError, ValueError, ImportError) as error:
             missing = "No such file" in str(error)
-            what = "no such file" if missing else f"cannot be read ({error})"
+            what = "no such file" if missing else f"cannot be read ({error.__cause__ or error})"  # rasterio points to GDAL's word
             remedy = "a path relative to the table, or an address" if missing else "open it with `gdalinfo`, or copy it again"
             raise InputError(f"{path}: {what}. Try: {remedy}.") from None
 

@@ -120,7 +120,8 @@ def images_of(given: Any, modality: Modality, said: Stated, season: tuple[int, i
     groups = _groups(pieces, modality)
     for group in groups:
         bands = {band: 0 for _, piece in group for band in piece.index}
-        check_complete(bands, [*bands, *(name for moment, _ in group for name in moment.header.names)], modality, group[0][0].path)
+        names = dict.fromkeys([*bands, *(name for moment, _ in group for name in moment.header.names)])
+        check_complete(bands, list(names), modality, group[0][0].path)
     undated = modality.series and any(group[0][0].time is None for group in groups)
     if undated and len(groups) > 1 and any(group[0][0].time for group in groups):
         path = next(group[0][0].path for group in groups if group[0][0].time is None)

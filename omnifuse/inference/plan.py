@@ -28,6 +28,8 @@ from jaxtyping import Int, Shaped
 
 from omnifuse.errors import CheckpointError, ConfigError, InputError
 
+_UNITS = 2**20  # of an area: 27 million km² in units of 512 cells of 10 m
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -120,9 +122,19 @@ def _default_halo(tile: int, align: int) -> int:
 
 
 def units_of(height: int, width: int, side: int) -> list[Unit]:
-    """Cut an area into units of `side` × `side` cells, row by row; those at the border may be smaller."""
+    """Cut an area into units of `side` × `side` cells, row by row; those at the border may be smaller.
+
+    Raises:
+        ConfigError: for units without cells.
+        InputError: for more units than anybody could list: a header may claim any size.
+    """
     if side < 1:
         raise ConfigError(f"units of {side} cells. Try: 512.")
+    if (number := -(-height // side) * -(-width // side)) > _UNITS:
+        raise InputError(
+            f"an area of {width} × {height} cells: {number} units of {side} × {side} cells, at most {_UNITS} are planned. "
+            "Try: bounds of a part of it, or larger units (`unit`)."
+        )
     return [
         Unit(row, col, min(side, height - row), min(side, width - col)) for row in range(0, height, side) for col in range(0, width, side)
     ]

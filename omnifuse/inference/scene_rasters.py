@@ -20,6 +20,7 @@ from omnifuse.data.raster_file import Header, metres_per_unit
 from omnifuse.data.sources.raster_squares import utm_zone
 from omnifuse.data.stated import BySensor, stated
 from omnifuse.errors import InputError
+from omnifuse.inference.footprint import outlines
 from omnifuse.inference.image_files import Image, Piece, images_of
 from omnifuse.inference.image_pixels import check_sample, has_data, kept_type, read_series
 from omnifuse.inference.scene import Grid
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 _Edges = tuple[float, float, float, float]
 _SLACK = 1e-3  # of a cell: edges are stored with rounding errors
 _APART = 100  # times the ground that the files cover, from which on what lies between them is taken for an error
+_FINER = 100  # times than a model's pixels, from which on a raster's are taken for an error
+_EARTH = 41e6  # metres around it
 _BLOCK = 2048  # pixels along a side of what is read at once to see where data are
 _DARK = 0.005  # share of pixels that are 0 in all bands, from which on 0 is taken for no data that nobody has declared
 
@@ -144,12 +147,20 @@ def open_scene(
         name: {piece.header.path: _edges(piece.header, system) for image in own for piece in image.pieces} for name, own in images.items()
     }
     grid = _grid(system, reference, gsd, [one for own in edges.values() for one in own.values()], bounds)
+    middle = grid.left + grid.width * gsd / 2, grid.top - grid.height * gsd / 2
+    outlines(grid.crs, [middle[0]], [middle[1]], gsd, gsd)  # refuses what is nowhere on the globe; corners may be
     sensors = {name: SensorImages(own, kept_type(own, modalities[name]), edges[name]) for name, own in images.items()}
     known = {name: modalities[name] for name in paths}
     return RasterScene(known, grid, _fingerprint(known, images, grid), sensors)
 
 
 def _check(images: tuple[Image, ...], modality: Modality) -> None:
+    for header in {piece.header.path: piece.header for image in images for piece in image.pieces}.values():
+        if not modality.per_place and _FINER * header.gsd < modality.gsd:
+            raise InputError(
+                f"{header.path}: pixels of {header.gsd:.3g} m, {modality.name!r} has pixels of {modality.gsd:g} m. "
+                f"Try: check its reference system and size of pixels, or `gdalwarp -tr {modality.gsd:g} {modality.gsd:g}`."
+            )
     dark, seen = check_sample(images, modality)
     path = images[0].pieces[0].header.path
     if not seen:
@@ -181,16 +192,22 @@ def _system(crs: str, reference: Header) -> str:
 
 def _edges(header: Header, crs: str) -> _Edges:
     """Return west, south, east and north edge of a raster in a reference system."""
+    from rasterio._err import CPLE_BaseError  # what GDAL says of a system without a way to another; rasterio has no public name for it
     from rasterio.errors import RasterioError
     from rasterio.warp import transform_bounds
 
     right, bottom = header.left + header.width * header.pixel_width, header.top - header.height * header.pixel_height
+    if header.metric and max(right - header.left, header.top - bottom) * header.metric > _EARTH:
+        raise InputError(
+            f"{header.path}: claims {header.width} × {header.height} pixels of {header.gsd:.3g} m, more than goes around the Earth. "
+            "Try: check its size of pixels and reference system with `gdalinfo`."
+        )
     if same_system(header.crs, crs):
         return header.left, bottom, right, header.top
     try:
         found = transform_bounds(header.crs, crs, header.left, bottom, right, header.top)
-    except (RasterioError, ValueError) as error:
-        raise InputError(f"{header.path}: does not fit onto {crs} ({error}). Try: crs= the UTM zone of the area.") from None
+    except (RasterioError, CPLE_BaseError, ValueError) as error:
+        raise InputError(f"{header.path}: does not fit onto {crs} ({str(error)[:200]}). Try: crs= the UTM zone of the area.") from None
     if not np.isfinite(found).all():
         raise InputError(f"{header.path}: covers {header.extent()}, which {crs} does not reach. Try: crs= the UTM zone of the area.")
     return tuple(float(edge) for edge in found)  # type: ignore[return-value]

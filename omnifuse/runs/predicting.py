@@ -6,7 +6,7 @@ from typing import Any
 
 from omnifuse.classes import ClassTable
 from omnifuse.config import Config
-from omnifuse.errors import StoppedError
+from omnifuse.errors import InputError, StoppedError
 from omnifuse.inference.area import AreaMap, AreaOptions, predict_area
 from omnifuse.inference.area_model import gsd_of_maps, labels_of_maps
 from omnifuse.inference.executors import Chosen, this_rank
@@ -131,7 +131,11 @@ def _write_item(made: AreaMap, model: str, content: ModelFolder, scene: RasterSc
     sources = tuple(path for given in rasters.paths.values() for path in given)
     about = Made(model, content.weights.sha256, tuple(scene.modalities), *dates, sources, told)
     others = {what: path for what, path in made.files.items() if path != made.files["classes"]}
-    item = stac_item_for_map(made.files["classes"], made.grid, about, labels, others=others)
+    try:
+        item = stac_item_for_map(made.files["classes"], made.grid, about, labels, others=others)
+    except InputError as error:  # corners of the map may have no place on the globe; the map itself is made
+        console.print(f"no STAC item: {error}", markup=False)
+        return
     console.print(f"{write_item(made.files['classes'], item)}: STAC item", markup=False)
 
 

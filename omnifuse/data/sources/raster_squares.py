@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnifuse.data.grid import Square
+from omnifuse.data.grid import Square, transformed
 from omnifuse.data.raster_file import Header, metres_per_unit
 from omnifuse.data.sources.raster_table import RasterTable
 from omnifuse.errors import InputError
@@ -153,9 +153,13 @@ def _inner(raster: Footprint, crs: str) -> tuple[float, float, float, float]:
 
 
 def utm_zone(header: Header) -> str:
-    """Return the UTM zone of a raster's centre."""
-    from rasterio.warp import transform
+    """Return the UTM zone of a raster's centre.
 
+    Raises:
+        InputError: where that has no place on the globe.
+    """
     x, y = header.left + header.width * header.pixel_width / 2, header.top - header.height * header.pixel_height / 2
-    (longitude,), (latitude,) = transform(header.crs, "EPSG:4326", [x], [y])
+    (longitude,), (latitude,) = transformed(np.array([x]), np.array([y]), header.crs, "EPSG:4326")
+    if not np.isfinite([longitude, latitude]).all():
+        raise InputError(f"{header.path}: covers {header.extent()}, which is nowhere on the globe. Try: check its reference system.")
     return f"EPSG:{32600 if latitude >= 0 else 32700}".removesuffix("00") + f"{int((longitude + 180) // 6) % 60 + 1:02d}"
