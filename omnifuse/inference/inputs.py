@@ -1,6 +1,6 @@
 """What a model may be given: checked against what it was trained on, before it is run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -91,20 +91,36 @@ def season_shifted(batch: Batch, origins: Mapping[str, date], season_start: date
         if season_start is not None:
             day = day + (origin - _as_date(season_start)).days
             shifted[name] = replace(shifted[name], day=day)
-        first, last = (_EPOCH + timedelta(days=_bounded(extreme)) for extreme in (day.min(), day.max()))
-        if first < origin - timedelta(days=365) or last > origin + timedelta(days=3 * 365):
-            what = f"with season_start={str(season_start)!r} " if season_start is not None else ""
-            raise InputError(
-                f"input: dates of {name!r} {what}run from {first} to {last}, the model knows about {origin - timedelta(days=365)} to "
-                f"{origin + timedelta(days=3 * 365)}. Try: season_start= the day of your season that corresponds to its {origin}, "
-                f"such as '{first.year}-{origin.month:02d}-{origin.day:02d}'."
-            )
+        _check_dates(name, int(day.min()), int(day.max()), origin, season_start)
     return replace(batch, frames=shifted)
 
 
-def _bounded(day: Tensor) -> int:
-    """Return a day that Python can name."""
-    return int(day.clamp((date.min - _EPOCH).days, (date.max - _EPOCH).days))
+def check_days(days: Mapping[str, Iterable[int]], origins: Mapping[str, date], season_start: date | str | None) -> None:
+    """Refuse dates that `season_shifted` would, before anything is read; days since 1970-01-01 by sensor."""
+    for name, origin in origins.items():
+        shift = 0 if season_start is None else (origin - _as_date(season_start)).days
+        if own := [day + shift for day in days.get(name, ())]:
+            _check_dates(name, min(own), max(own), origin, season_start)
+
+
+def _check_dates(name: str, first_day: int, last_day: int, origin: date, season_start: date | str | None) -> None:
+    first, last = _named(first_day), _named(last_day)
+    if first >= origin - timedelta(days=_YEAR) and last <= origin + timedelta(days=3 * _YEAR):
+        return
+    what = f"with season_start={str(season_start)!r} " if season_start is not None else ""
+    back = 0 if season_start is None else (_as_date(season_start) - origin).days
+    middle = _named((first_day + last_day) // 2 + back)  # of the user's own dates: the season began before it
+    year = middle.year - ((middle.month, middle.day) < (origin.month, origin.day))
+    raise InputError(
+        f"input: dates of {name!r} {what}run from {first} to {last}, the model knows about {origin - timedelta(days=_YEAR)} to "
+        f"{origin + timedelta(days=3 * _YEAR)}. Try: season_start= the day of your season that corresponds to its {origin}, "
+        f"such as '{year}-{origin.month:02d}-{origin.day:02d}'."
+    )
+
+
+def _named(day: int) -> date:
+    """Return the date of a day, or the last one that Python can name."""
+    return _EPOCH + timedelta(days=min(max(day, (date.min - _EPOCH).days), (date.max - _EPOCH).days))
 
 
 def _as_date(value: date | str) -> date:

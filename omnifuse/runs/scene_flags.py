@@ -1,6 +1,8 @@
 """Rasters of an area on the command line: `--s2 'folder/*.tif' --s1 ... --s2.units reflectance`, a flag for every sensor of a model."""
 
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import date, timedelta
@@ -11,8 +13,8 @@ import tyro
 from omnifuse.config import Config
 from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, InputError
-from omnifuse.inference.folder import ModelFolder
-from omnifuse.inference.inputs import seasons
+from omnifuse.inference.folder import ModelFolder, origins
+from omnifuse.inference.inputs import check_days, seasons
 from omnifuse.inference.scene_rasters import RasterScene, open_scene
 from omnifuse.modalities import Modality
 
@@ -53,11 +55,18 @@ class SceneFlags:
         sensors = content.architecture.sensors
         paths = {name: list(found) if len(found) > 1 else found[0] for name, found in self.paths.items()}
         said: dict[str, Any] = {argument: by_sensor or None for argument, by_sensor in self.said.items()}
-        try:
-            known = seasons(sensors, season_start or None)
-            return open_scene(sensors.modalities, paths, gsd=gsd, seasons=known, bounds=self.bounds, crs=self.crs, **said)
-        except InputError as error:
-            raise InputError(as_flags(str(error))) from None
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                known = seasons(sensors, season_start or None)
+                scene = open_scene(sensors.modalities, paths, gsd=gsd, seasons=known, bounds=self.bounds, crs=self.crs, **said)
+                days = {name: [image.day for image in sensor.images] for name, sensor in scene.sensors.items()}
+                check_days(days, origins(sensors), season_start or None)  # before there is a work folder
+            except InputError as error:
+                raise InputError(as_flags(str(error))) from None
+        for one in told:
+            print(f"warning: {as_flags(str(one.message))}", file=sys.stderr)
+        return scene
 
 
 def scene_command(
@@ -113,8 +122,9 @@ def as_flags(message: str) -> str:
     def flag(match: re.Match[str]) -> str:
         return f"--{match[2]}.{match[1]} {match[3].strip('[]').replace(',', '')}"
 
+    message = re.sub(r"\bseason_start='([^']*)'", r"--season_start \1", message)
     message = re.sub(rf"\b({'|'.join(_SAID)})=\{{'(\w+)': ([^}}]*)\}}", flag, message)
-    return re.sub(r"\b(bounds|crs)=(?!=)", r"--\1 ", message)
+    return re.sub(r"\b(bounds|crs|season_start)=(?!=) ?", r"--\1 ", message)
 
 
 def whole_names(flags: Sequence[str], sensors: Sequence[str], others: Sequence[str] = ()) -> list[str]:

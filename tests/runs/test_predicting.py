@@ -1,6 +1,7 @@
 """`omnifuse predict`: from rasters on disk to a map, with the flags of the model's sensors."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,19 @@ def test_the_start_of_a_sensors_name_will_do():
     assert whole_names(given, sensors, ["out"]) == whole
     with pytest.raises(ConfigError, match=r"--s1: may mean s1_asc, s1_desc\. Try: --s1_asc"):
         whole_names(["--s1", "a.tif"], sensors)
+
+
+def test_dates_that_are_unknown_or_of_another_year_are_told_in_flags_before_work_begins(folder, tmp_path, capsys):
+    model, s2 = str(folder / "model"), sorted((folder / "s2").glob("*.tif"))
+    command = ["predict", model, "--out", str(tmp_path / "map.tif"), "--tile", "16", "--s2"]
+    assert main([*command, *map(str, s2), "--s2.days", *(f"2023-0{n}-10" for n in range(3, 3 + len(s2)))]) == 3
+    assert "Try: --season_start the day of your season" in (said := capsys.readouterr().err) and "such as '2022-09-01'" in said
+    assert not list(tmp_path.iterdir())  # so that the next try is not another run in the same folder
+    undated = tmp_path / "image.tif"
+    shutil.copy(s2[0], undated)
+    assert main([*command, str(undated)]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("warning: input: 1 image(s) of 's2' without dates") and "Try: --s2.days ... for a better map" in said
 
 
 def test_remedies_of_python_become_flags():
