@@ -18,8 +18,10 @@ from omnifuse.data.store import Store, write_store
 from omnifuse.inference.releases import read_named
 from omnifuse.models.model import EncodersConfig, FusionModel, ModelConfig
 from omnifuse.runs.checking import CheckCommand
+from omnifuse.runs.comparing import CompareCommand
 from omnifuse.runs.conversion import conversion
 from omnifuse.runs.data import LandscapeCommand
+from omnifuse.runs.evaluating import EvaluateCommand
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders, small_fusion, small_head
 from omnifuse.runs.mapping import MapCommand
@@ -153,6 +155,12 @@ def test_every_flag_shown_exists(run):
         elif words[:2] == ["omnifuse", "predict"] and "--help" not in words:
             _, content = read_named(words[2])
             scene_command(PredictCommand, content.architecture.sensors.modalities, flags, page)
+            seen += 1
+        elif words[:2] == ["omnifuse", "evaluate"]:
+            tyro.cli(EvaluateCommand, args=flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "compare"]:
+            tyro.cli(CompareCommand, args=flags)
             seen += 1
         elif words[:2] == ["omnifuse", "map"]:
             tyro.cli(MapCommand, args=flags)

@@ -71,11 +71,15 @@ def differences(runs: Sequence[Measured], seed: int) -> dict[tuple[str, str], Di
     first, found = runs[0], {}
     for run in runs[1:]:
         pairs = {"": (run.scored[run.whole], first.scored[first.whole])}
-        pairs |= {view: (scored, first.scored[view]) for view, scored in run.scored.items() if view in first.scored}
+        pairs |= {view: (scored, first.scored[view]) for view, scored in _fewest_first(run) if view in first.scored}
         for view, (a, b) in pairs.items():
             if set(a.place.tolist()) & set(b.place.tolist()):
                 found[run.name, view] = paired_difference(a, b, seed)
     return found
+
+
+def _fewest_first(run: Measured) -> list[tuple[str, Scored]]:
+    return sorted(run.scored.items(), key=lambda item: (item[0].count("+"), item[0]))
 
 
 def _same_rule(first: Measured, run: Measured) -> None:

@@ -65,7 +65,11 @@ def said(result: Evaluation) -> list[str]:
 def _figures(result: Evaluation) -> list[tuple[str, str, str]]:
     """Return name, value and interval of every score that is printed, the headline first."""
     whole: Scored = result.whole
-    names = result.protocol.prints if result.protocol else (whole.metric.headline, *(name for name in whole.scores if name in METRICS))
+    names = (
+        result.protocol.prints
+        if result.protocol
+        else (whole.metric.headline, *(name for name in whole.scores if name in METRICS and not name.endswith("_void_error")))
+    )
     scores, found = whole.scores, []
     for name in dict.fromkeys(names):
         low, high = (score_text(edge, name) for edge in whole.interval(SEED, name))

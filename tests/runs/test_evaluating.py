@@ -1,0 +1,154 @@
+"""`omnifuse evaluate`: folds pooled, nothing scored unsaid that was trained on, the same on any number of processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import contrast, fusion_model
+
+from omnifuse.cli import main
+from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.store import write_store
+from omnifuse.errors import ConfigError, InputError
+from omnifuse.evals.protocols import PROTOCOLS
+from omnifuse.runs.evaluating_plan import Entrant, Training, plan
+from omnifuse.runs.places import SplitConfig
+from omnifuse.runs.results import read_results
+from omnifuse.zoo import save_model, save_pretrained
+
+NAMES = ("s2", "s1_asc", "spot")
+INFO = [{"id": f"p{i}", "fold": i % 5 + 1} for i in range(10)]
+
+
+def split(row: int) -> dict[str, object]:
+    one = PROTOCOLS["pastis"].rows[row]
+    return {"key": "fold", "train": list(one.train), "val": list(one.val), "test": list(one.test)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of ten places in five folds, two models of two rows of the cross-validation, and a pretrained one."""
+    folder = tmp_path_factory.mktemp("evaluating")
+    landscape = Landscape(LandscapeConfig(places=10, size=16, hr=4, sensors=NAMES))
+    landscape.info = [row | {"fold": i % 5 + 1} for i, row in enumerate(landscape.info)]
+    write_store(landscape, folder / "store", workers=1)
+    for row in (0, 1):
+        save_model(folder / f"fold{row}" / "model", fusion_model(row, landscape.classes), {"title": "random", "split": split(row)})
+    save_pretrained(folder / "pretrained", contrast(), {"title": "pretrained"})
+    return folder
+
+
+def run(made: Path, model: str, *flags: str) -> int:
+    return main(["evaluate", str(made / model), str(made / "store"), "--device", "cpu", *flags])
+
+
+@pytest.fixture(scope="module")
+def found(made: Path) -> Path:
+    assert run(made, "fold[01]", "--protocol", "pastis", "--subsets", "full", "--out", str(made / "out")) == 0
+    return made / "out"
+
+
+def entrant(values: tuple[int, ...] | None, key: str = "fold") -> Entrant:
+    class Nothing:
+        pass
+
+    known = None if values is None else SplitConfig(key=key, train=values, val=(), test=(5,))
+    one = object.__new__(Entrant)
+    for name, value in (("name", "mine"), ("content", Nothing()), ("training", Training(split=known))):
+        object.__setattr__(one, name, value)
+    return one
+
+
+def test_each_fold_is_scored_by_the_model_that_did_not_see_it_and_the_tables_are_summed(found, made):
+    results = read_results(found)
+    (view,) = results.scored
+    assert results.about.facts["parts"] == ["fold 5", "fold 1"] and len(results.scored[view].place) == 4
+    assert results.about.protocol == "pastis"
+    alone = []
+    for row in (0, 1):
+        assert run(made, f"fold{row}", "--subsets", "full", "--out", str(made / f"alone{row}")) == 0
+        alone.append(read_results(made / f"alone{row}").scored[view])
+    assert torch.equal(alone[0].joined(alone[1]).total, results.scored[view].total)
+    assert alone[0].place.tolist() == [4, 9] and alone[1].place.tolist() == [0, 5]
+
+
+def test_the_page_has_the_rule_the_folds_and_maps_beside_the_truth(found):
+    page = (found / "report" / "report.html").read_text(encoding="utf-8")
+    for what in ("protocol pastis", "a crop predicted as void is no error", "utae-paps", "Fold by fold", "Maps beside the truth"):
+        assert what in page, what
+    assert (found / "report" / "place-0.png").stat().st_size > 10_000 and (found / "report" / "confusion.png").is_file()
+    figures = json.loads((found / "results.json").read_text(encoding="utf-8"))
+    assert "--protocol pastis" in figures["facts"]["command"]
+
+
+def test_what_a_model_was_trained_on_is_not_scored_unless_it_is_said(made, capsys):
+    known = [entrant((1, 2, 3))]
+    with pytest.raises(InputError, match=r"mine: was trained on places.*4 of the 6 places, such as 'p0' \(fold 1\).*--values 5"):
+        plan(known, INFO, None, (), ("fold", ("1", "2", "4")), "refuse")
+    (allowed,) = plan(known, INFO, None, (), ("fold", ("1", "2", "4")), "allowed")
+    assert len(allowed.places) == 6 and "no score of unseen places" in allowed.note
+    # The well-known mistake: the weights called `Fold_1` are of row 1, which tests fold 5, and have seen fold 1.
+    assert run(made, "fold0", "--split", "fold", "--values", "1", "--out", str(made / "never")) == 3
+    assert "was trained on places" in capsys.readouterr().err and not (made / "never").exists()
+
+
+def test_where_a_model_says_nothing_the_places_have_to_be_named_and_a_note_says_so():
+    with pytest.raises(ConfigError, match="does not say what it was tested on"):
+        plan([entrant(None)], INFO, None, (), None, "refuse")
+    with pytest.raises(ConfigError, match=r"does not say what it was trained on.*--rows 1"):
+        plan([entrant(None)], INFO, PROTOCOLS["pastis"], (), None, "refuse")
+    (one,) = plan([entrant(None)], INFO, PROTOCOLS["pastis"], (2,), None, "refuse")
+    assert one.part == "fold 1" and "is not known" in one.note
+    (own,) = plan([entrant((1, 2, 3))], INFO, None, (), None, "refuse")
+    assert own.places.tolist() == [4, 9] and own.note == ""
+
+
+def test_a_model_of_another_division_is_no_row_of_the_protocol():
+    with pytest.raises(ConfigError, match="trained on fold 1, 2, its rows train on"):
+        plan([entrant((1, 2))], INFO, PROTOCOLS["pastis"], (), None, "refuse")
+    with pytest.raises(ConfigError, match="split by region, not fold"):
+        plan([entrant((1, 2), "region")], INFO, PROTOCOLS["pastis"], (), None, "refuse")
+
+
+def test_wrong_input_is_one_sentence(made, tmp_path, capsys):
+    out = ("--out", str(tmp_path / "out"))
+    cases = {
+        ("fold0", "--split", "fold"): "--values",
+        ("fold0", "--protocol", "pastis_"): "Try: --protocol pastis",
+        ("fold*x",): "no such folder",
+        ("pretrained", "--split", "fold", "--values", "5"): "only embeds",
+        ("fold0", "--probe", "knn", "--split", "fold", "--values", "5"): "is fine-tuned",
+        ("fold0", "--protocol", "pastis", "--split", "fold", "--values", "5"): "one of them",
+        ("fold0", "--protocol", "flair_12"): "expected those of flair13",
+    }
+    for (model, *flags), words in cases.items():
+        assert run(made, model, *flags, *out) in (3, 4), model
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("probe", ["linear", "knn"])
+def test_a_pretraining_is_probed_by_the_same_metrics(made, probe):
+    out = made / probe
+    assert run(made, "pretrained", "--probe", probe, "--split", "fold", "--values", "4", "5", "--out", str(out)) == 0
+    results = read_results(out)
+    assert set(results.scored) == {*NAMES, "+".join(NAMES)}
+    whole = results.scored["+".join(NAMES)]
+    assert whole.place.tolist() == [3, 4, 8, 9] and 0 < whole.total.sum() <= 4 * 16
+    low, high = whole.interval(0)
+    assert low <= whole.score <= high and probe in results.about.protocol
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_numbers(made, tmp_path):
+    command = ["evaluate", str(made / "fold0"), str(made / "store"), "--device", "cpu", "--out", str(tmp_path / "two")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "omnifuse.cli"]
+    done = subprocess.run([sys.executable, *launcher, *command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert run(made, "fold0", "--out", str(tmp_path / "one")) == 0
+    assert (tmp_path / "two" / "counts.safetensors").read_bytes() == (tmp_path / "one" / "counts.safetensors").read_bytes()
+    known = [json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in ("one", "two")]
+    assert known[0] == known[1]
