@@ -19,6 +19,7 @@ from typing import Any
 
 import google_crc32c
 
+from omnifuse.data.durable import sync
 from omnifuse.errors import InputError
 
 _ROOT = "zarr.json"
@@ -168,16 +169,7 @@ def replace_file(file: Path, raw: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(file)
-    sync_folder(file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file.parent)
 
 
 @contextmanager

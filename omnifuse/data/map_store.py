@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from omnifuse.config import read_json
+from omnifuse.data.durable import sync
 from omnifuse.data.extras import check_installed
-from omnifuse.data.manifest import sync_folder
 
 CHUNK = 256  # cells along a side of what is read at a time, where a block is a multiple of it
 
@@ -97,7 +98,7 @@ def write_map_store(
                 window = slice(row, row + block.shape[1]), slice(col, col + block.shape[2])
                 made[(..., *window)] = block if several else block[0]
     for path in _all(scratch):
-        _sync(path)
+        sync(path)
     if out.exists():
         gone = out.with_name(f".gone_{out.name}_{os.getpid()}")
         out.rename(gone)
@@ -105,7 +106,7 @@ def write_map_store(
         shutil.rmtree(gone, ignore_errors=True)
     else:
         scratch.rename(out)
-    sync_folder(out.parent)
+    sync(out.parent)
 
 
 def _fill(array: MapArray) -> dict[str, int]:
@@ -117,9 +118,11 @@ def _all(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.rglob("*") if path.is_file())
 
 
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def read_map_attributes(store: Path) -> dict[str, dict[str, Any]]:
+    """Return the attributes of each array of a map's store by its name, and of the store itself under an empty one.
+
+    Raises:
+        ConfigError: for metadata that are no JSON.
+    """
+    found = {"": store / "zarr.json"} | {file.parent.name: file for file in sorted(store.glob("*/zarr.json"))}
+    return {name: dict(read_json(file).get("attributes", {})) for name, file in found.items() if file.is_file()}

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from omnifuse.data.durable import sync
 from omnifuse.data.executors import Executor, process_pool, unordered
 from omnifuse.data.finishing import arrays_of, finish
 from omnifuse.data.journal import Journal, Record, Written, identity_of
-from omnifuse.data.manifest import exclusive, sync_folder
+from omnifuse.data.manifest import exclusive
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.place_files import convert_places
 from omnifuse.data.profiles import profile_called
@@ -77,7 +78,7 @@ def write_store(
             )
         finish(source, partial / "store", profile, [journal.records[index] for index in range(len(source))])
         (partial / "store").rename(path)
-        sync_folder(path.parent)
+        sync(path.parent)
         shutil.rmtree(partial)
 
 

@@ -223,6 +223,7 @@ def _array(layer: Layer, folder: Path) -> MapArray:
         names, colors = layer.classes.names, layer.classes.colors
         meanings = " ".join(name.replace(" ", "_") for name in names)
         told = {"long_name": "class", "flag_values": list(range(len(names))), "flag_meanings": meanings, "flag_colors": " ".join(colors)}
+        told["class_names"] = list(names)  # CF has no names with spaces
     block = partial(_block_at, folder, layer.what)
     return MapArray(layer.what, layer.bands, layer.dtype, layer.nodata, block, told)
 

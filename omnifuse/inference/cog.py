@@ -1,6 +1,5 @@
 """Cloud-optimized GeoTIFFs, written block by block: memory does not grow with the map, and equal maps are equal files."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -8,9 +7,11 @@ from xml.sax.saxutils import escape
 import numpy as np
 from jaxtyping import Num
 
+from omnifuse.data.durable import sync
 from omnifuse.data.extras import check_installed
 from omnifuse.inference.layers import Layer
 from omnifuse.inference.plan import Unit, write_whole
+from omnifuse.inference.qgis import qgis_style
 from omnifuse.inference.scene import Grid
 
 TILE = 512  # pixels; units that are multiples of it are written without touching a tile twice
@@ -35,10 +36,10 @@ def write_cog(
     tags: Mapping[str, str],
     scratch: Path,
 ) -> None:
-    """Write one layer of a map with overviews, names, no-data and, for classes, colors; and category names beside it (`.aux.xml`).
+    """Write one layer of a map with overviews, names, no-data and, for classes, colors; and category names beside it.
 
-    GDAL keeps the names of categories of a GeoTIFF in a file of its own, which QGIS and `gdalinfo` read; tags of the band
-    (`CLASS_0`, ...) hold them in the GeoTIFF itself.
+    GDAL keeps the names of categories of a GeoTIFF in a file of its own, which `gdalinfo` reads; tags of the band (`CLASS_0`, ...) hold
+    them in the GeoTIFF itself; QGIS takes them from a style beside it (`<map>.qml`).
 
     Args:
         out: File to write, in place of what is there; whole or not at all.
@@ -101,9 +102,10 @@ def write_cog(
             **half,
         )
     plain.unlink()
-    _synced(made)
+    sync(made)
     if layer.classes is not None:
         write_whole(out.with_name(f"{out.name}.aux.xml"), categories(layer.classes.names).encode())
+        write_whole(out.with_suffix(".qml"), qgis_style(layer.classes).encode())
     made.replace(out)
 
 
@@ -123,11 +125,3 @@ def categories(names: tuple[str, ...]) -> str:
     return (
         f'<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n{rows}\n    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n'
     )
-
-
-def _synced(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

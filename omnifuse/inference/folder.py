@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from omnifuse import __version__
 from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.config import Config, from_dict, read_json, to_dict, write_json
+from omnifuse.data.durable import sync
 from omnifuse.errors import CheckpointError, ConfigError
 from omnifuse.models.heads import SegmentationConfig
 from omnifuse.models.model import EncodersConfig, ModelConfig
@@ -178,11 +179,11 @@ def write_folder(
     write_json(made / CONFIG, to_dict(content))
     (made / CARD).write_text(card(content), encoding="utf-8")
     for path in (*made.iterdir(), made):
-        _sync(path)
+        sync(path)
     if folder.exists():
         folder.rename(old)
     made.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
     return content
 
@@ -247,12 +248,3 @@ def _check_finite(state: dict[str, Tensor], where: str) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have the operating system write a file or a folder's entries to disk, so that a power cut leaves no hole."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

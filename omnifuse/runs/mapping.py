@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omnifuse.config import Config
+from omnifuse.data.raster_file import is_zarr
 from omnifuse.errors import ConfigError
 from omnifuse.inference.web_map import (
     Picture,
@@ -56,18 +57,20 @@ def map_page(path: str, command: MapCommand) -> Path:
     """
     if not 16 <= command.pixels <= _MOST:
         raise ConfigError(f"pixels: {command.pixels}, expected 16 to {_MOST}. Try: 2048.")
+    file = Path(path)
+    path = path if "#" in path else _layer(path, "classes") or path
     shown = read_classified(path, command.pixels, Path(command.classes) if command.classes else None)
-    confidence = command.confidence or _beside(path, "confidence")
-    probabilities = command.probabilities or _beside(path, "probabilities")
+    confidence = command.confidence or _layer(str(file), "confidence")
+    probabilities = command.probabilities or _layer(str(file), "probabilities")
     content = WebMap(
-        title=command.title or Path(path).name,
+        title=command.title or file.name,
         shown=shown,
         pictures=told_apart([read_picture(image, shown.header, command.pixels, command.bands) for image in command.image], command.image),
         confidence=read_confidence(confidence, shown) if confidence else None,
         probabilities=read_probabilities(probabilities, shown) if probabilities else (),
         facts=read_facts(path),
     )
-    out = write_web_map(Path(command.out) if command.out else Path(path).with_suffix(".html"), content)
+    out = write_web_map(Path(command.out) if command.out else file.with_suffix(".html"), content)
     reduced = f", shown at 1/{shown.factor} of its resolution" if shown.factor > 1 else ""
     size = f"{shown.header.width} × {shown.header.height} pixels{reduced}"
     console.print(f"{out}: {size}, {out.stat().st_size / 1e6:.1f} MB; open it in any browser", markup=False)
@@ -84,7 +87,12 @@ def told_apart(pictures: Sequence[Picture], paths: Sequence[str]) -> tuple[Pictu
     )
 
 
-def _beside(path: str, what: str) -> str:
-    """Return the raster that `omnifuse predict` writes beside a map; empty where there is none."""
+def _layer(path: str, what: str) -> str:
+    """Return the raster of a layer that `omnifuse predict` writes beside a map, or into one store with it; empty where there is none."""
+    if is_zarr(path):
+        store = path.partition("#")[0]
+        return f"{store}#{what}" if (Path(store) / what).is_dir() else ""
+    if what == "classes":
+        return path
     found = Path(path).with_name(f"{Path(path).stem}_{what}.tif")
     return str(found) if found.is_file() else ""

@@ -8,7 +8,6 @@ was damaged later, and then the manifest tells. Nothing in it is pickled.
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from omnifuse.config import read_json, write_json
+from omnifuse.data.durable import sync
 from omnifuse.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -55,14 +55,14 @@ def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], s
         write_json(work / "state.json", {"format": FORMAT, **state, "step": step})
         files = sorted(work.iterdir())
         for file in files:
-            _flush(file)
+            sync(file)
         write_json(work / MANIFEST, {file.name: {"size": file.stat().st_size, "sha256": _hash(file)} for file in files})
-        _flush(work / MANIFEST)
-        _flush(work)
+        sync(work / MANIFEST)
+        sync(work)
         if target.exists():
             _remove(target)
         work.rename(target)
-        _flush(folder)
+        sync(folder)
         for old in steps_in(folder)[:-keep]:
             _remove(old)
     except (OSError, SafetensorError) as error:
@@ -138,7 +138,7 @@ def recover(folder: Path) -> Path | None:
         bad.rename(aside)
     if folder.is_dir():
         remove_leftovers(folder)
-        _flush(folder)
+        sync(folder)
     return path
 
 
@@ -200,15 +200,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(doomed)
     path.rename(doomed)
     shutil.rmtree(doomed)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _hash(path: Path) -> str:

@@ -62,7 +62,7 @@ def test_a_map_of_one_tile_is_the_prediction_of_a_place(model, tmp_path):
 def test_layers_say_what_they_are(mapped, tmp_path):
     for name, raw in mapped.items():
         (tmp_path / name).write_bytes(raw)
-    assert list(mapped) == ["map.tif", "map.tif.aux.xml", "map_confidence.tif", "map_probabilities.tif"]
+    assert list(mapped) == ["map.qml", "map.tif", "map.tif.aux.xml", "map_confidence.tif", "map_probabilities.tif"]
     with rasterio.open(tmp_path / "map.tif") as file:
         assert file.crs == rasterio.CRS.from_epsg(32631) and file.transform == rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000)
         assert file.dtypes == ("uint8",) and file.nodata == 255 and file.shape == (50, 70)
@@ -210,6 +210,7 @@ def test_a_zarr_store_holds_the_same_map(model, mapped, tmp_path):
             assert np.array_equal(found if found.ndim == 3 else found[None], read(tif))
         assert opened.x.to_numpy()[0] == 600_005 and opened.y.to_numpy()[0] == 4_999_995
         assert opened["classes"].attrs["flag_meanings"] == "void meadow winter_wheat"
+        assert opened["classes"].attrs["class_names"] == list(CLASSES.names)
         assert opened["spatial_ref"].attrs["crs_wkt"].startswith('PROJCS["WGS 84 / UTM zone 31N"')
     with xr.open_zarr(out, consolidated=False) as opened:
         assert float(opened["probabilities"].max()) <= 1 and bool(opened["classes"].isnull()[15, 25])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from omnifuse.data.map_store import read_map_attributes
 from omnifuse.data.raster_file import Header, color_table, is_zarr, read_header
 from omnifuse.data.sources.raster_labels import Legend, class_ids, read_legend
 from omnifuse.errors import ConfigError, InputError
@@ -69,11 +70,12 @@ def read_classified(path: str, most: int, classes: Path | None = None) -> Classi
 def read_facts(path: str) -> dict[str, str]:
     """Return what `omnifuse predict` has written into a map: its sensors, and the model with the start of its weights' SHA-256."""
     if is_zarr(path):
-        return {}
-    import rasterio
+        tags = read_map_attributes(Path(path.partition("#")[0])).get("", {})
+    else:
+        import rasterio
 
-    with rasterio.open(path) as image:
-        tags = image.tags()
+        with rasterio.open(path) as image:
+            tags = image.tags()
     facts = {"Sensors": tags.get("sensors", "").replace(" ", ", "), "Model": tags.get("model", "")}
     if tags.get("weights_sha256"):
         facts["Model"] += f" ({tags['weights_sha256'][:12]})"
@@ -81,13 +83,18 @@ def read_facts(path: str) -> dict[str, str]:
 
 
 def _legend(path: str, classes: Path | None) -> Legend:
-    """Return names and colors: as asked for, else from the file beside the raster, or from the tags of its band where that was lost."""
+    """Return names and colors: as asked for, else from the file beside the raster, or from what the raster says of itself."""
     if classes is not None:
         if not classes.is_file():
             raise ConfigError(f"{classes}: no such file. Try: a JSON file with `names` and `colors`.")
         return read_legend(classes, path)
-    beside = Path(f"{path}.aux.xml")
-    if not beside.is_file() and not is_zarr(path):
+    if is_zarr(path):
+        store, _, array = path.partition("#")
+        told = read_map_attributes(Path(store)).get(array, {})
+        names = tuple(told.get("class_names", ()))
+        if names:
+            return Legend(names, tuple(str(told.get("flag_colors", "")).split()))
+    elif not Path(f"{path}.aux.xml").is_file():
         import rasterio
 
         with rasterio.open(path) as image:
