@@ -77,8 +77,9 @@ def entrants(pattern: str) -> list[Entrant]:
     """
     names = [pattern]
     if any(sign in pattern for sign in "*?["):
-        root = Path(Path(pattern).anchor or ".")
-        names = [str(path) for path in sorted(root.glob(pattern.removeprefix(str(root)))) if path.is_dir()]
+        whole = Path(pattern)
+        within = whole.relative_to(whole.anchor) if whole.anchor else whole
+        names = [str(path) for path in sorted(Path(whole.anchor or ".").glob(str(within))) if path.is_dir()]
         if not names:
             raise InputError(f"{pattern}: no such folder. Try: the pattern in quotes, as in 'runs/pastis_fold*'.")
     found = []
