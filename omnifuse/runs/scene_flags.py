@@ -16,7 +16,7 @@ from omnifuse.errors import ConfigError, InputError
 from omnifuse.inference.folder import ModelFolder, origins
 from omnifuse.inference.inputs import check_days, seasons
 from omnifuse.inference.scene_rasters import RasterScene, open_scene
-from omnifuse.modalities import Modality
+from omnifuse.modalities import MODALITIES, Modality
 
 _EPOCH = date(1970, 1, 1)
 _SAID = {
@@ -149,6 +149,9 @@ def _whole(flag: str, sensors: Sequence[str], others: Sequence[str]) -> str:
     found = [name for name in sensors if name.startswith(start)]
     if len(found) > 1:
         raise ConfigError(f"--{start}: may mean {', '.join(found)}. Try: --{found[0]}.")
+    another = any(name.startswith(start) for name in MODALITIES) and not any(name.startswith(start) for name in others)
+    if not found and start and another:
+        raise ConfigError(f"--{start}: not a sensor of this model, which reads {', '.join(sensors)}. Try: leave it out, or another model.")
     return f"--{found[0]}{match[2]}" if found else flag
 
 

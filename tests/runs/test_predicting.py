@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from small_models import SENSORS, arrays, fusion_model
+import torch
+from small_models import CLASSES, SENSORS, arrays, fusion_model
 
 from omnifuse.cli import main
 from omnifuse.errors import ConfigError
+from omnifuse.models.heads import PlaceConfig
+from omnifuse.models.model import FusionModel
+from omnifuse.models.utae_reference import ReferenceUTAE
 from omnifuse.runs.scene_flags import as_flags, whole_names
 from omnifuse.zoo import load, save_model
 
@@ -78,6 +83,41 @@ def test_the_start_of_a_sensors_name_will_do():
     assert whole_names(given, sensors, ["out"]) == whole
     with pytest.raises(ConfigError, match=r"--s1: may mean s1_asc, s1_desc\. Try: --s1_asc"):
         whole_names(["--s1", "a.tif"], sensors)
+    with pytest.raises(
+        ConfigError, match=r"--spot: not a sensor of this model, which reads s2, s1_asc, s1_desc, aerial\. Try: leave it out"
+    ):
+        whole_names(["--spot.units", "8-bit"], sensors, ["out", "season_start"])
+    assert whole_names(["--s", "2022-09-01", "--nonsense"], ["aerial"], ["season_start"]) == ["--s", "2022-09-01", "--nonsense"]
+
+
+def test_models_without_maps_of_one_class_are_refused_before_work_begins(folder, tmp_path, capsys):
+    config, s2 = fusion_model().config, str(folder / "s2" / "*.tif")
+    kinds = {
+        "one thing of a whole place": {"head": PlaceConfig()},
+        "classes that exclude each other": {"labels": replace(CLASSES, exclusive=False, ignore=-1)},
+    }
+    for told, changes in kinds.items():
+        model = tmp_path / told.replace(" ", "_")
+        save_model(model, FusionModel(replace(config, **changes)), {})
+        for out in ("map.tif", "map.zarr"):
+            assert main(["predict", str(model), "--s2", s2, "--tile", "16", "--out", str(tmp_path / out)]) == 3
+            assert told in (said := capsys.readouterr().err) and "Try: " in said
+    assert not list(tmp_path.glob("map*"))
+
+
+def test_a_published_utae_maps_rasters(folder, tmp_path):
+    """One sensor, normalized per batch: it maps as others do, and says what it does not read."""
+    torch.manual_seed(0)
+    sizes = {"widths": (16, 16, 32), "decoder": (8, 8, 32), "out": (8, 4), "bands": 10, "stride": 2, "heads": 16, "key_dim": 4, "dim": 64}
+    torch.save({"state_dict": ReferenceUTAE(**sizes).state_dict()}, tmp_path / "model.pth.tar")
+    names = ["--classes", "void", "meadow", "corn", "beet", "--ignore", "0"]
+    assert main(["import", "utae", str(tmp_path), str(tmp_path / "utae"), *names]) == 0
+    flags = ["--s2", str(folder / "s2" / "*.tif"), "--tile", "16", "--confidence"]
+    assert main(["predict", str(tmp_path / "utae"), *flags, "--out", str(tmp_path / "map.tif")]) == 0
+    with rasterio.open(tmp_path / "map.tif") as file:
+        assert np.array_equal(file.read(1), load(tmp_path / "utae").predict({"s2": arrays()["s2"]}).labels)
+        assert file.tags(1)["CLASS_2"] == "corn" and len(np.unique(file.read(1))) > 1
+    assert main(["predict", str(tmp_path / "utae"), "--s1", "a.tif", "--out", str(tmp_path / "other.tif")]) == 4
 
 
 def test_dates_that_are_unknown_or_of_another_year_are_told_in_flags_before_work_begins(folder, tmp_path, capsys):
