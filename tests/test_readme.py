@@ -21,7 +21,9 @@ from omnifuse.runs.checking import CheckCommand
 from omnifuse.runs.comparing import CompareCommand
 from omnifuse.runs.conversion import conversion
 from omnifuse.runs.data import LandscapeCommand
+from omnifuse.runs.embedding_area import EmbedAreaCommand
 from omnifuse.runs.evaluating import EvaluateCommand
+from omnifuse.runs.exporting import ExportCommand
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import SENSORS, small_contrast, small_encoders, small_fusion, small_head
 from omnifuse.runs.mapping import MapCommand
@@ -30,6 +32,7 @@ from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.runs.quickstart import QuickstartConfig
 from omnifuse.runs.recipe import read_recipe, with_flags
 from omnifuse.runs.scene_flags import scene_command
+from omnifuse.runs.searching import SearchCommand
 from omnifuse.runs.showing import ShowCommand
 from omnifuse.runs.surveying import StatsCommand
 
@@ -106,6 +109,18 @@ def test_the_python_of_the_docs_runs(run, page, capsys):
         assert isinstance(found["config"], FinetuneConfig)
 
 
+@pytest.mark.slow
+def test_the_demonstration_s_series_runs(tmp_path, monkeypatch):
+    patches = ROOT.parent / "shared" / "realdata" / "worldcereal_patches"
+    if not patches.is_dir():
+        pytest.skip(f"no real data: {patches.name} is not beside the repository")
+    (tmp_path / "worldcereal_patches").symlink_to(patches)
+    (tmp_path / "page.py").write_text("\n".join(blocks("docs/demonstration.md", "py")), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = runpy.run_path("page.py")
+    assert found["prediction"].labels.shape == (64, 64) and found["prediction"].ground is not None
+
+
 def test_the_first_screen_has_the_two_commands_and_the_picture():
     screen = "\n".join(PAGES["README.md"].splitlines()[:25])
     assert re.search(r"^pip install -e \. && omnifuse quickstart\b", screen, re.MULTILINE)
@@ -149,8 +164,18 @@ def test_every_flag_shown_exists(run):
         elif words[:2] == ["omnifuse", "data"] and words[2] in DATA_COMMANDS:
             tyro.cli(DATA_COMMANDS[words[2]], args=flags)
             seen += 1
-        elif words[:2] in (["omnifuse", "embed"], ["omnifuse", "search"]):
-            assert page == "docs/embeddings.md"  # all of whose commands are run
+        elif page == "docs/embeddings.md" and words[:2] in (["omnifuse", "embed"], ["omnifuse", "search"]):
+            seen += 1  # all commands of this page are run
+        elif words[:2] == ["omnifuse", "embed"]:
+            _, content = read_named(words[2])
+            scene_command(EmbedAreaCommand, content.architecture.sensors.modalities, flags, page)
+            seen += 1
+        elif words[:2] == ["omnifuse", "search"]:
+            tyro.cli(SearchCommand, args=flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "export"]:
+            assert read_named(words[2])
+            tyro.cli(ExportCommand, args=flags)
             seen += 1
         elif words[:2] == ["omnifuse", "predict"] and "--help" not in words:
             _, content = read_named(words[2])
@@ -168,7 +193,7 @@ def test_every_flag_shown_exists(run):
         elif words[:2] == ["omnifuse", "report"]:
             assert len(words) == 3
             seen += 1
-        elif words[0] == "omnifuse":
+        elif words[0] == "omnifuse" and words != ["omnifuse", "models"]:
             assert "--help" in words, f"{page}: {joined}"
     assert seen > 10
 
