@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnifuse.data.place import Place, Series
-from omnifuse.inference.scene import Grid
+from omnifuse.inference.scene import Grid, Scene
 from omnifuse.modalities import MODALITIES, Modality
 from omnifuse.randomness import numpy_generator
 
@@ -87,6 +87,32 @@ class Dying(MemoryScene):
         if row > 30 and Path(self.trap).exists():
             os._exit(1)
         return super().read(row, col, cells)
+
+
+@dataclass(frozen=True)
+class Coarser:
+    """A scene on cells of twice the side: those of the small models' embeddings."""
+
+    inner: Scene
+
+    @property
+    def modalities(self):
+        return self.inner.modalities
+
+    @property
+    def fingerprint(self):
+        return self.inner.fingerprint
+
+    @property
+    def grid(self):
+        fine = self.inner.grid
+        return replace(fine, gsd=2 * fine.gsd, height=fine.height // 2, width=fine.width // 2)
+
+    def read(self, row, col, cells):
+        return self.inner.read(2 * row, 2 * col, 2 * cells)
+
+    def valid(self, row, col, height, width):
+        return self.inner.valid(2 * row, 2 * col, 2 * height, 2 * width).reshape(height, 2, width, 2).any((1, 3))
 
 
 def own_values(places: list[Place]) -> np.ndarray:

@@ -1,13 +1,19 @@
 """Embeddings of the cells of an area: those of the model, the same whatever the units, on the right ground, in every format."""
 
+import contextlib
 import json
-from dataclasses import dataclass, replace
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from area_scenes import DAYS, small_scene
+from area_scenes import DAYS, Coarser, small_scene
 from small_models import contrast, fusion_model
 
 from omnifuse import zoo
@@ -17,38 +23,11 @@ from omnifuse.inference.area import AreaOptions
 from omnifuse.inference.embedding_cells import cells_of, embed_cells
 from omnifuse.inference.embedding_reader import open_table
 from omnifuse.inference.footprint import outlines, wkb
-from omnifuse.inference.scene import Scene
 from omnifuse.inference.scene_squares import SceneSquares
 
 rasterio = pytest.importorskip("rasterio")
 OPTIONS = AreaOptions(tile=8, halo=1, unit=8)
 ROWS, COLS, HOLE = 14, 20, (6, 7)  # cells of the area, and of the corner that nobody saw
-
-
-@dataclass(frozen=True)
-class Coarser:
-    """A scene on cells of twice the side: those of the small models' embeddings."""
-
-    inner: Scene
-
-    @property
-    def modalities(self):
-        return self.inner.modalities
-
-    @property
-    def fingerprint(self):
-        return self.inner.fingerprint
-
-    @property
-    def grid(self):
-        fine = self.inner.grid
-        return replace(fine, gsd=2 * fine.gsd, height=fine.height // 2, width=fine.width // 2)
-
-    def read(self, row, col, cells):
-        return self.inner.read(2 * row, 2 * col, 2 * cells)
-
-    def valid(self, row, col, height, width):
-        return self.inner.valid(2 * row, 2 * col, 2 * height, 2 * width).reshape(height, 2, width, 2).any((1, 3))
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +122,80 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(folder, scene, tmp_path, monkey
     again = embedded(folder, scene, out, picture=True)
     assert out.read_bytes() == whole.path.read_bytes() and again.picture.read_bytes() == whole.picture.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.tif", "e.tif.colors.tif", "whole.tif", "whole.tif.colors.tif"]
+
+
+WHOLE = {"dtype": "int8", "picture": True}  # of which the step per dimension and the colors are known at the end only
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory) -> dict[str, bytes]:
+    home = tmp_path_factory.mktemp("whole")
+    embedded(folder, Coarser(small_scene(hole=(0, 0, 12, 14))), home / "e.tif", **WHOLE)
+    return content(home)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", silence_logs="critical"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_writes_the_same_bytes(folder, whole, tmp_path, address):
+    embedded(folder, Coarser(small_scene(hole=(0, 0, 12, 14))), tmp_path / "e.tif", executor=f"dask={address}", **WHOLE)
+    assert content(tmp_path) == whole and list(whole) == ["e.tif", "e.tif.colors.tif"]
+
+
+@pytest.mark.slow
+def test_processes_write_the_same_bytes(folder, whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", PATHS)
+    embedded(folder, Coarser(small_scene(hole=(0, 0, 12, 14))), tmp_path / "e.tif", executor="processes=2", **WHOLE)
+    assert content(tmp_path) == whole
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from area_scenes import Coarser, small_scene
+from omnifuse.inference.area import AreaOptions
+from omnifuse.inference.embedding_cells import embed_cells
+
+if __name__ == "__main__":
+    scene = Coarser(small_scene(hole=(0, 0, 12, 14)))
+    options = AreaOptions(tile=8, halo=1, unit=8)
+    embed_cells(sys.argv[1], scene, Path(sys.argv[2]), options, dtype="int8", progress=lambda *at: print(*at, flush=True))
+"""
+PATHS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_five_moments_ends_in_the_same_bytes(folder, whole, tmp_path):
+    """Killed as soon as it says that more is done than the run before, and a little later each time."""
+    script, out, draw, told = tmp_path / "embed.py", tmp_path / "out", np.random.default_rng(3), []
+    script.write_text(SCRIPT, encoding="utf-8")
+    out.mkdir()
+    command = [sys.executable, str(script), str(folder), str(out / "e.tif")]
+    for kill in range(6):
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE)
+        for line in process.stdout if kill < 5 else ():
+            done = int(line.split()[0])
+            if done > max(told, default=0) + 1:
+                told.append(done)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(draw.uniform(0, 0.05))
+                process.kill()
+        assert process.wait() == (0 if kill == 5 else -9)
+        process.stdout.close()
+        if kill < 5:
+            assert not (out / "e.tif").exists() and (out / "e.tif.work").is_dir()
+    assert content(out) == whole and len(told) == 5
 
 
 def test_the_picture_has_colors_where_there_is_data(folder, scene, tmp_path):
