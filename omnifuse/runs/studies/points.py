@@ -108,7 +108,7 @@ def tell_crops(found: Found) -> str:
     rows.append(("with weather and terrain", *(with_interval(one, ("accuracy", "macro_f1")) for one in joined)))
     text += "\nAll labels:\n\n" + markdown(("model", "S1", "S2", "S1 + S2"), rows)
     first = next(name for name, _ in found.more)
-    views = tuple(found.more[first, found.seeds[0]].scored)
+    views = sorted(found.more[first, found.seeds[0]].scored, key=lambda view: (view.split("|")[1], float(view.split("|")[2])))
     rows = []
     for view in views:
         _, harm, severity, unit, _ = view.split("|")
