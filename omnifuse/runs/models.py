@@ -13,9 +13,9 @@ from omnifuse.inference.folder import ModelFolder
 from omnifuse.inference.mlm import mlm_item
 from omnifuse.inference.releases import RELEASES, read_named
 from omnifuse.models.architectures import ARCHITECTURES
+from omnifuse.runs.finetuning_facts import metric_name
 from omnifuse.runs.stages import console
 
-_METRICS = {"miou": "mIoU", "macro_f1": "macro F1", "r2": "R²"}
 _NO_SHARES = ("r2", "rmse", "mae", "bias")  # in units, or of no fixed range: everything else lies in 0..1 and is said in percent
 
 
@@ -79,7 +79,7 @@ def score_text(score: Score, sensors: Collection[str]) -> str:
     """
     given = set(score.sensors.split("+"))
     seen = "all sensors" if len(sensors) > 1 and given == set(sensors) else score.sensors.replace("+", " + ")
-    metric = _METRICS.get(score.metric, score.metric)
+    metric = metric_name(score.metric)
     if score.metric.startswith(_NO_SHARES):
         return f"{metric} {score}, {seen}"
     spread = "" if score.low is None or score.high is None else f" ({100 * score.low:.1f}–{100 * score.high:.1f})"

@@ -10,8 +10,8 @@ from omnifuse.evals.harms import Setting
 from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, format_cell, to_plain
 from omnifuse.evals.robustness import RobustnessResult, Row
 from omnifuse.evals.scoring import Difference
+from omnifuse.runs.finetuning_facts import metric_name
 
-_WORDS = {"miou": "mIoU", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "micro_f1": "micro F1", "r2": "R²"}
 _PROTOCOLS = {
     "EMM": "Entire sensors missing: every subset",
     "RMM": "Sensors missing at random, per place",
@@ -127,4 +127,4 @@ def _percent(share: float | None) -> float | None:
 
 
 def _title(result: RobustnessResult) -> str:
-    return f"{_WORDS.get(result.metric.headline, result.metric.headline)}, %"
+    return f"{metric_name(result.metric.headline)}, %"
