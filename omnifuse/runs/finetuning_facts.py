@@ -73,7 +73,7 @@ def read_facts(folder: Path) -> RunFacts:
         OmnifuseError: for a file that is there but damaged; names it.
     """
     about = training_of(folder)
-    versions = {name: str(about.pop(name)) for name in ("omnifuse", "torch") if name in about}
+    versions: dict[str, str] = {name: str(about.pop(name)) for name in ("omnifuse", "torch") if name in about}
     processes = {"processes": str(about.pop("world_size"))} if "world_size" in about else {}
     configuration = read_json(folder / "config.json") if (folder / "config.json").is_file() else {"train": about} if about else {}
     results = read_results(folder) if (folder / RESULTS).is_file() else None

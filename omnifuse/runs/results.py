@@ -73,7 +73,7 @@ def write_results(
         metric=metric, facts=facts, places={number: ids[number] for number in seen_places(scored)}, views=views, protocol=protocol
     )
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, found in scored.items():
         tensors |= {f"{name}/statistics": found.statistics.contiguous(), f"{name}/place": found.place.contiguous()}
         tensors[f"{name}/skipped"] = torch.tensor(found.skipped)
@@ -120,10 +120,9 @@ def _view(found: Scored) -> dict[str, JsonValue]:
     scores: dict[str, JsonValue] = {name: _number(value) for name, value in found.scores.items()}
     each: dict[str, JsonValue] = {name: _number(value) for name, value in found.each.items()}
     low, high = found.interval(SEED)
-    return {"score": _number(found.score), "interval": [_number(low), _number(high)], "scores": scores, "each": each} | {
-        "places": len(found.place),
-        "skipped": found.skipped,
-    }
+    interval: list[JsonValue] = [_number(low), _number(high)]
+    counted: dict[str, JsonValue] = {"places": len(found.place), "skipped": found.skipped}
+    return {"score": _number(found.score), "interval": interval, "scores": scores, "each": each, **counted}
 
 
 def _number(value: float) -> float | None:

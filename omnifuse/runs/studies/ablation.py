@@ -42,13 +42,13 @@ def tell(found: Found) -> str:
     text = markdown(("model", "mIoU, %", "against full", "OmniSat on PASTIS"), rows)
     subsets = ["+".join(kept) for kept in combinations(SENSORS, len(SENSORS) - 1)]
     specialist = {"s2+s1_asc": "without SPOT", "s2+spot": "without S1", "s1_asc+spot": "without S2"}
-    rows = []
+    losses: list[tuple[str, ...]] = []
     for view in subsets:
         lost = next(name for name in SENSORS if name not in view.split("+"))
         costs = [signed(difference(found, (row, view), (row, ALL))) for row in (FULL, PLAIN)]
-        rows.append((lost, *costs, signed(difference(found, (FULL, view), (specialist[view], view)))))
+        losses.append((lost, *costs, signed(difference(found, (FULL, view), (specialist[view], view)))))
     text += "\nOne sensor gone at test time, the same weights:\n\n"
-    text += markdown(("gone", "full model loses", "without modality dropout", "full model against a specialist without that sensor"), rows)
+    text += markdown(("gone", "full model loses", "without modality dropout", "full model against a specialist without that sensor"), losses)
     worst = [min(difference(found, (row, view), (row, ALL)).value for view in subsets) for row in (FULL, PLAIN)]
     singles = max(sum(values(found, FULL, name)) / len(found.seeds) for name in SENSORS)
     gain = sum(values(found, FULL, ALL)) / len(found.seeds) - singles

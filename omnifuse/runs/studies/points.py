@@ -108,9 +108,9 @@ def tell_crops(found: Found) -> str:
     rows.append(("with weather and terrain", *(with_interval(one, ("accuracy", "macro_f1")) for one in joined)))
     text += "\nAll labels:\n\n" + markdown(("model", "S1", "S2", "S1 + S2"), rows)
     first = next(name for name, _ in found.more)
-    views = sorted(found.more[first, found.seeds[0]].scored, key=lambda view: (view.split("|")[1], float(view.split("|")[2])))
+    ranked = sorted(found.more[first, found.seeds[0]].scored, key=lambda view: (view.split("|")[1], float(view.split("|")[2])))
     rows = []
-    for view in views:
+    for view in ranked:
         _, harm, severity, unit, _ = view.split("|")
         missing = folds_joined(found, "pretrained, 100 %", FOLDS, view, more=True)
         rows.append((f"{harm}: {float(severity):g} {unit}", share(missing, ("accuracy", "macro_f1"))))

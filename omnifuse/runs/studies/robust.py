@@ -18,7 +18,7 @@ from omnifuse.runs.finetuning import FinetuneConfig, Finetuned
 from omnifuse.runs.landscape import SENSORS
 from omnifuse.runs.results import SEED
 from omnifuse.runs.studies.landscape import pretraining, tuning
-from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
+from omnifuse.runs.studies.study import Entry, Found, Scale, Study
 from omnifuse.runs.studies.tables import cell, markdown
 
 WITH, WITHOUT = "full", "without modality dropout"
@@ -33,7 +33,7 @@ def harmed(tuned: Finetuned, source: PlaceSource, config: FinetuneConfig) -> Map
     return {name_of(setting): scored for setting, scored in found.scored.items()}
 
 
-def entries(seed: int, scale: Scale) -> Sequence[Measured]:
+def entries(seed: int, scale: Scale) -> Sequence[Entry]:
     """Return the two models, which the ablation takes from here."""
     before = pretraining(seed, scale)
     return (

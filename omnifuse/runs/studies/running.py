@@ -3,7 +3,7 @@
 import contextlib
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from copy import copy
 from functools import partial
@@ -55,7 +55,7 @@ def _waits(folder: Path) -> bool:
     return not (folder / DONE).exists()
 
 
-def _side_by_side(jobs: dict[str, Job], workers: int, root: Path) -> None:
+def _side_by_side(jobs: Mapping[str, Job], workers: int, root: Path) -> None:
     """Do jobs in processes of their own; what they say goes to a log of each. The first that fails ends the study."""
     if not jobs:
         return
