@@ -48,7 +48,9 @@ def tell(found: Found) -> str:
         costs = [signed(difference(found, (row, view), (row, ALL))) for row in (FULL, PLAIN)]
         losses.append((lost, *costs, signed(difference(found, (FULL, view), (specialist[view], view)))))
     text += "\nOne sensor gone at test time, the same weights:\n\n"
-    text += markdown(("gone", "full model loses", "without modality dropout", "full model against a specialist without that sensor"), losses)
+    text += markdown(
+        ("gone", "full model loses", "without modality dropout", "full model against a specialist without that sensor"), losses
+    )
     worst = [min(difference(found, (row, view), (row, ALL)).value for view in subsets) for row in (FULL, PLAIN)]
     singles = max(sum(values(found, FULL, name)) / len(found.seeds) for name in SENSORS)
     gain = sum(values(found, FULL, ALL)) / len(found.seeds) - singles
