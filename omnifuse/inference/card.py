@@ -150,10 +150,10 @@ def _front_matter(title: str, content: ModelFolder, scores: Iterable[Score]) -> 
 
 
 def _snippet(name: str, content: ModelFolder) -> list[str]:
-    """Return Python that runs as it stands, on a place of 320 m of random values."""
+    """Return Python that runs as it stands, on a place of about 320 m, in whole pixels, of random values."""
     modalities = content.architecture.sensors.modalities
     first = next((m for m in modalities.values() if m.series), next(iter(modalities.values())))
-    side, starts = first.pixels(320), origins(content.architecture.sensors)
+    side, starts = first.pixels(max(1, round(320 / first.gsd)) * first.gsd), origins(content.architecture.sensors)
     dates = 3 if first.series else 1
     call = "embed" if content.architecture.labels is None else "predict"
     mean = ", ".join(f"{value:.4g}" for value in first.mean)
