@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_source import FakeSource
 from pydantic import TypeAdapter
 
 from omnifuse.classes import ClassTable, Quantities
@@ -31,7 +32,6 @@ from omnifuse.data.targets import (
     retargeted,
 )
 from omnifuse.errors import ConfigError, InputError
-from tests.data.fake_source import FakeSource
 
 TABLE = ClassTable(("soil", "wood", "field"), ("#000000", "#111111", "#222222"), ignore=255)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_source import FakeSource
 
 from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.data.loading import evaluation_batches
@@ -18,7 +19,6 @@ from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.forest import ForestConfig, cross_validated, fit_forest
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.scoring import score_views
-from tests.data.fake_source import FakeSource
 
 pytest.importorskip("sklearn", reason="forests are scikit-learn's")
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fake_source import MODALITIES, FakeSource
 
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.evals.pixel_series import day_of_year, first_and_last, interpolated, on_grid, pixel_series, with_means
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality
-from tests.data.fake_source import MODALITIES, FakeSource
 
 SOURCE = FakeSource()
 
