@@ -111,7 +111,7 @@ def test_a_save_that_dies_leaves_the_earlier_model_whole(tmp_path, monkeypatch):
     def die(*_args):
         raise OSError("disk full")
 
-    for step in ("write_json", "_sync"):
+    for step in ("write_json", "sync"):
         with monkeypatch.context() as broken, pytest.raises(OSError, match="disk full"):
             broken.setattr(folders, step, die)
             save_model(tmp_path / "small", fusion_model(seed=1), FACTS)

@@ -110,7 +110,7 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_whole_checkpoint(tmp_path: Path
 
 def test_without_flushing_a_power_cut_would_damage_the_newest(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control of the test above: it can fail."""
-    monkeypatch.setattr(checkpoint, "_flush", lambda path: None)
+    monkeypatch.setattr(checkpoint, "sync", lambda path: None)
     damaged = 0
     points = crash(tmp_path / "count", whole, 0, True)
     for at in range(1, points + 1):
