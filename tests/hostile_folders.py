@@ -97,7 +97,7 @@ def listed(good: Path) -> dict[str, Change]:
         "HTML": b"\n  <html lang='en'>",
         "XML": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
         "JSON": b'{"error": "not found"}',
-        "pickle": b"\x80\x04cposix\nsystem\n(S'touch /tmp/pwned'\ntR.",
+        "pickle": b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR.",
         "zip": b"PK\x03\x04" + bytes(100),
         "nothing": b"",
     }

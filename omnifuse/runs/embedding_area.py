@@ -1,7 +1,7 @@
 """`omnifuse embed MODEL --s2 'folder/*.tif' ...`: vectors of the cells of an area as Zarr or GeoTIFF, or of its squares as a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from omnifuse.inference.scene_squares import SceneSquares
 from omnifuse.inference.stac import Made, stac_item_for_embeddings, write_item
 from omnifuse.runs.embedding import TABLES, describe
 from omnifuse.runs.predicting import SlurmOptions
-from omnifuse.runs.scene_flags import dates_of, scene_command
+from omnifuse.runs.scene_flags import area_of, area_options, dates_of, scene_command
 from omnifuse.runs.stages import console, progress_bar
 
 
@@ -70,11 +70,8 @@ def embed_area(model: str, flags: list[str]) -> None:
         )
     gsd, _ = cells_of(loaded(str(folder.resolve()), command.device))
     scene = rasters.open(content, gsd, command.season_start)
-    grid = scene.grid
     if Chosen.parse(command.executor).kind != "ranks" or this_rank()[0] == 0:
-        square = grid.height * grid.width * grid.gsd**2 / 1e6
-        area = f"{grid.width} × {grid.height} cells of {grid.gsd:g} m, {square:,.3g} km² ({grid.crs})"
-        console.print(f"{', '.join(scene.modalities)}: {area}", markup=False)
+        console.print(area_of(scene), markup=False)
     try:
         (_embed_squares if table else _embed_cells)(model, scene, command, rasters.paths)
     except KeyboardInterrupt:
@@ -82,13 +79,12 @@ def embed_area(model: str, flags: list[str]) -> None:
 
 
 def _embed_cells(model: str, scene: RasterScene, command: EmbedAreaCommand, paths: Mapping[str, tuple[str, ...]]) -> None:
-    options = AreaOptions(**{one.name: getattr(command, one.name) for one in fields(AreaOptions)})
     with progress_bar("embed") as progress:
         made = embed_cells(
             model,
             scene,
             Path(command.out),
-            options,
+            area_options(command),
             dtype=command.dtype,
             normalize=command.normalize,
             picture=command.picture,

@@ -1,6 +1,6 @@
 """`omnifuse predict MODEL --s2 'folder/*.tif' ... --out map.tif`: a map of a whole area."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from omnifuse.inference.folder import ModelFolder
 from omnifuse.inference.releases import read_named
 from omnifuse.inference.scene_rasters import RasterScene
 from omnifuse.inference.stac import Made, stac_item_for_map, write_item
-from omnifuse.runs.scene_flags import SceneFlags, dates_of, scene_command
+from omnifuse.runs.scene_flags import SceneFlags, area_of, area_options, dates_of, scene_command
 from omnifuse.runs.stages import console, progress_bar
 
 
@@ -92,19 +92,15 @@ def predict(model: str, flags: list[str]) -> None:
     leads = Chosen.parse(command.executor).kind != "ranks" or this_rank()[0] == 0
     labels_of_maps(content.architecture)  # says why where there are no maps, before rasters are looked at
     scene = rasters.open(content, gsd_of_maps(content.architecture), command.season_start)
-    grid = scene.grid
     if leads:
-        square = grid.height * grid.width * grid.gsd**2 / 1e6
-        area = f"{grid.width} × {grid.height} cells of {grid.gsd:g} m, {square:,.3g} km² ({grid.crs})"
-        console.print(f"{', '.join(scene.modalities)}: {area}", markup=False)
-    options = AreaOptions(**{one.name: getattr(command, one.name) for one in fields(AreaOptions)})
+        console.print(area_of(scene), markup=False)
     try:
         with progress_bar("predict") as progress:
             made = predict_area(
                 str(folder),
                 scene,
                 out,
-                options,
+                area_options(command),
                 confidence=command.confidence,
                 probabilities=command.probabilities,
                 executor=command.executor,

@@ -13,6 +13,7 @@ import tyro
 from omnifuse.config import Config
 from omnifuse.data.place import is_date
 from omnifuse.errors import ConfigError, InputError
+from omnifuse.inference.area import AreaOptions
 from omnifuse.inference.folder import ModelFolder, origins
 from omnifuse.inference.inputs import check_days, seasons
 from omnifuse.inference.scene_rasters import RasterScene, open_scene
@@ -106,6 +107,18 @@ def scene_command(
         what: {name: _meant(what, value) for name in modalities if (value := getattr(given, _key(name, what)))} for what in _SAID
     }  # what is said of sensors without rasters is refused by `open_scene`
     return command(**{one.name: getattr(given, one.name) for one in own}), SceneFlags(paths, said, given.bounds, given.crs)
+
+
+def area_of(scene: RasterScene) -> str:
+    """Return in a line which sensors see how much ground."""
+    grid = scene.grid
+    square = grid.height * grid.width * grid.gsd**2 / 1e6
+    return f"{', '.join(scene.modalities)}: {grid.width} × {grid.height} cells of {grid.gsd:g} m, {square:,.3g} km² ({grid.crs})"
+
+
+def area_options(command: AreaOptions) -> AreaOptions:
+    """Return how an area is done, without what else a command says."""
+    return AreaOptions(**{one.name: getattr(command, one.name) for one in fields(AreaOptions)})
 
 
 def dates_of(scene: RasterScene) -> tuple[date, date] | None:
