@@ -52,6 +52,8 @@ PATCHES = (
     _patch(40000, 4, "t32ulu", (6.9, 48.2), 14),
     _patch(10001, 5, "t30uxv", (-1.38, 48.42), 11),
 )
+SORTED = sorted(PATCHES, key=lambda patch: patch.number)
+RADAR = ("s2", "s1_asc", "s1_desc")
 ALL_NODATA = (20000, 4)  # patch and frame
 SMALL_SPOT, NO_SPOT = 30000, 40000
 GOLDEN = (20180901, 20180924, 20190101, 20190228)  # the first patch starts with them and ends with 20191027
@@ -94,12 +96,31 @@ def read_metadata(folder: Path) -> dict:
     return json.loads((folder / "metadata.geojson").read_text(encoding="utf-8"))
 
 
+def change(folder: Path, number: int, **properties: object) -> None:
+    """Change or remove (None) properties of a patch."""
+    whole = read_metadata(folder)
+    found = next(one["properties"] for one in whole["features"] if one["properties"]["ID_PATCH"] == number)
+    for key, value in properties.items():
+        name = key.replace("dates_", "dates-")
+        if value is None:
+            del found[name]
+        else:
+            found[name] = value
+    write_metadata(folder, whole)
+
+
 def dates(patch: FakePatch, name: str) -> list[int]:
     """Return dates YYYYMMDD, in order."""
     count = patch.frames[name]
     start = np.datetime64("2019-03-02") + patch.number % 7 + {"S2": 0, "S1A": 1, "S1D": 3}[name]
     days = [int(str(start + 6 * i).replace("-", "")) for i in range(count)]
     return [*GOLDEN, *days[4:-1], 20191027] if (patch.number, name) == (10000, "S2") else days
+
+
+def days(patch: FakePatch, name: str) -> np.ndarray:
+    """Return the dates as days since 1970-01-01."""
+    texts = [f"{day // 10000}-{day // 100 % 100:02d}-{day % 100:02d}" for day in dates(patch, name)]
+    return np.array(texts, "datetime64[D]").astype(np.int32)
 
 
 def feature(patch: FakePatch, how: str, side: int = 128) -> dict:

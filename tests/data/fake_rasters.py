@@ -9,8 +9,12 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
+from omnifuse.modalities import Modality
+
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32631"
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+OPTICAL = tuple(band for band in S2_BANDS if band not in ("B01", "B09"))  # what `s2` takes of them
+PLANE = Modality(name="plane", title="Plane", bands=("height",), gsd=10.0, units=("m",), mean=(0.0,), std=(1.0,), series=False)
 STEP = 1000.0  # metres between places
 SIDE = 240.0  # metres of ground that the coarsest rasters cover
 Row = dict[str, object]
@@ -99,3 +103,23 @@ def write_rasters(folder: Path, places: int = 3) -> Path:
     (folder / "classes.json").write_text(json.dumps(legend), encoding="utf-8")
     (folder / "about.json").write_text(json.dumps({"source": "made up", "licence": "CC0-1.0"}), encoding="utf-8")
     return write_table(folder, rows)
+
+
+def changed(table: Path, row: int, **cells: object) -> Path:
+    """Change cells of a row (from 0); a cell of None removes the row."""
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rows[row].update(cells)
+    return write_table(table.parent, [r for r in rows if None not in r.values()])
+
+
+def plane(folder: Path, *rows: Row) -> Path:
+    """Write a table of one place whose rows all are of a sensor described in `modalities.json`."""
+    (folder / "modalities.json").write_text(json.dumps([{**PLANE.__dict__}]), encoding="utf-8")
+    return write_table(folder, [{"place": "a", "modality": "plane", "path": "plane.tif", **row} for row in rows or ({},)])
+
+
+def ramp(left: float, top: float, gsd: float, height: int, width: int) -> np.ndarray:
+    """Return a plane over easting and northing, (1, y, x): interpolation must not change it."""
+    rows, columns = np.ogrid[:height, :width]
+    return (3 * (left + (columns + 0.5) * gsd) - 2 * (top - (rows + 0.5) * gsd))[None].astype(np.float64)
