@@ -5,6 +5,18 @@ from jaxtyping import install_import_hook
 # As for mypy, an int will do where a float is asked for.
 hook = install_import_hook("omnifuse", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-import torch  # noqa: E402  (after the hook)
+from collections.abc import Iterator  # noqa: E402  (after the hook)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def dask_address() -> Iterator[str]:
+    """The address of a Dask cluster of two workers."""
+    from small_cluster import small_cluster
+
+    with small_cluster(workers=2) as cluster:
+        yield cluster.scheduler_address

@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fake_source import FakeSource
+from small_cluster import small_cluster
 from test_writing import Odd, content
 
 from omnifuse.data import executors
@@ -31,20 +31,10 @@ def test_any_executor_will_do(tmp_path, whole):
     assert calls == [(i + 1, 20) for i in range(20)]
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A cluster of two workers, in threads of this process: they need no time to start."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", silence_logs="critical"
-    ) as cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_a_dask_cluster_writes_the_same_bytes_and_goes_on(tmp_path: Path, whole, address):
+def test_a_dask_cluster_writes_the_same_bytes_and_goes_on(tmp_path: Path, whole, dask_address):
     path = tmp_path / "s.zarr"
-    with dask_cluster(address) as executor:
+    with dask_cluster(dask_address) as executor:
         with pytest.raises(InputError, match="float64"):
             write_store(Mended(20), path, executor=executor)
         assert not path.exists()
@@ -60,13 +50,8 @@ class Mended(Odd):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_whose_workers_are_all_gone_is_told(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(executors, "_PATIENCE", 0.2)
-    options = {"processes": False, "dashboard_address": None, "protocol": "tcp", "silence_logs": "critical"}
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
-        dask_cluster(cluster.scheduler_address) as executor,
-    ):
+    with small_cluster(workers=1) as cluster, dask_cluster(cluster.scheduler_address) as executor:
         cluster.scale(0)
         while cluster.scheduler.workers:
             time.sleep(0.01)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,18 +227,9 @@ def test_processes_write_the_same_bytes(model, mapped, tmp_path):
     assert content(tmp_path) == mapped
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", silence_logs="critical"
-    ) as cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_a_dask_cluster_writes_the_same_bytes(model, mapped, tmp_path, address):
-    predict_area(model, SCENE, tmp_path / "map.tif", OPTIONS, confidence=True, probabilities=True, executor=f"dask={address}")
+def test_a_dask_cluster_writes_the_same_bytes(model, mapped, tmp_path, dask_address):
+    predict_area(model, SCENE, tmp_path / "map.tif", OPTIONS, confidence=True, probabilities=True, executor=f"dask={dask_address}")
     assert content(tmp_path) == mapped
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -138,18 +137,9 @@ def whole(folder, tmp_path_factory) -> dict[str, bytes]:
     return content(home)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", silence_logs="critical"
-    ) as cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_a_dask_cluster_writes_the_same_bytes(folder, whole, tmp_path, address):
-    embedded(folder, Coarser(small_scene(hole=(0, 0, 12, 14))), tmp_path / "e.tif", executor=f"dask={address}", **WHOLE)
+def test_a_dask_cluster_writes_the_same_bytes(folder, whole, tmp_path, dask_address):
+    embedded(folder, Coarser(small_scene(hole=(0, 0, 12, 14))), tmp_path / "e.tif", executor=f"dask={dask_address}", **WHOLE)
     assert content(tmp_path) == whole and list(whole) == ["e.tif", "e.tif.colors.tif"]
 
 
