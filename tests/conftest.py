@@ -5,12 +5,24 @@ from jaxtyping import install_import_hook
 # As for mypy, an int will do where a float is asked for.
 hook = install_import_hook("omnifuse", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-from collections.abc import Iterator  # noqa: E402  (after the hook)
+import tempfile  # noqa: E402  (after the hook)
+from collections.abc import Iterator  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folders() -> Iterator[None]:
+    """Remove what the tests' processes leave behind: a killed one clears nothing up, and wandb nothing in a process that was forked.
+
+    Theirs alone: this process clears up at its end, after the fixtures.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.fixture(scope="module")
