@@ -1,6 +1,8 @@
 """Fine-tuning: a few labelled places make pretrained encoders a map maker for any subset of its sensors."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from omnifuse.data.subset import split
 from omnifuse.data.targets import TargetConfig, label_statistics, retargeted
 from omnifuse.errors import ConfigError
 from omnifuse.evals.metrics import Metric, metric_of
+from omnifuse.evals.remembering import remembering
 from omnifuse.evals.scoring import Scored
 from omnifuse.evals.subsets import Subset, all_subsets, evaluate_subsets
 from omnifuse.models.fusion import CrossAttentionConfig
@@ -176,6 +179,6 @@ def score(
     """Score subsets of sensors on whole places, shared by all processes: full series, nothing random, nothing dropped."""
     rank, world = this_process()
     device = next(model.parameters()).device
-    return evaluate_subsets(
-        model, lambda: evaluation_batches(source, places, 8, rank=rank, world=world), subsets, metric, device, Processes(rank, world)
-    )
+    batches = partial(evaluation_batches, source, places, 8, rank=rank, world=world)
+    with remembering(model) if world == 1 else nullcontext():  # sharded processes must run the same layers at the same time
+        return evaluate_subsets(model, batches, subsets, metric, device, Processes(rank, world))

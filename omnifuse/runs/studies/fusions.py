@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omnifuse.data.targets import PresenceConfig, SharesConfig
+from omnifuse.data.targets import DominantConfig, SharesConfig
 from omnifuse.evals.figures.bars import Bar
 from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.fusion_stacked import EarlyConfig, GatedConfig
@@ -14,9 +14,10 @@ from omnifuse.objectives.classification import ClassifyConfig
 from omnifuse.objectives.regression import RegressConfig
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.landscape import small_fusion
-from omnifuse.runs.studies.landscape import ALL, tuning
+from omnifuse.runs.sources import DataConfig
+from omnifuse.runs.studies.landscape import ALL, pretraining, quarters, tuning
 from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
-from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
+from omnifuse.runs.studies.tables import bar, cell, difference, headlined, markdown, signed, values
 
 CROPS = ("meadow", "winter wheat", "corn", "winter rapeseed", "sunflower", "grapevine")
 _FUSIONS: tuple[tuple[str, type[FusionConfig], str], ...] = (
@@ -29,28 +30,35 @@ _FUSIONS: tuple[tuple[str, type[FusionConfig], str], ...] = (
 _TASKS = ("segmentation", "classification", "regression")
 
 
-def task(config: FinetuneConfig, name: str) -> FinetuneConfig:
-    """Return a fine-tuning for another task of the same places: crops present in a place, or the shares of six of them."""
+def task(config: FinetuneConfig, name: str, whole: DataConfig) -> FinetuneConfig:
+    """Return a fine-tuning for another task of the same landscape: the main crop of a place, or the shares of six crops.
+
+    Args:
+        config: For segmentation, on crops.
+        name: Of the task.
+        whole: Places to say something of as a whole.
+    """
+    if name == "segmentation":
+        return config
+    places = replace(config, data=whole, head=PlaceConfig(dim=64), augment=replace(config.augment, crop=0.0))
     if name == "classification":
-        rule = PresenceConfig(without=("background",), above=0.02)
-        return replace(config, target=(rule,), head=PlaceConfig(dim=64), objective=ClassifyConfig())
-    if name == "regression":
-        return replace(config, target=(SharesConfig(classes=CROPS),), head=PlaceConfig(dim=64), objective=RegressConfig())
-    return config
+        return replace(places, target=(DominantConfig(without=("background",)),), objective=ClassifyConfig())
+    return replace(places, target=(SharesConfig(classes=CROPS),), objective=RegressConfig())
 
 
 def entries(seed: int, scale: Scale) -> Sequence[Measured]:
-    ours = small_fusion()
+    ours, before = small_fusion(), pretraining(seed, scale)
     shape = {"gsds": ours.gsds, "dims": ours.dims, "heads": ours.heads, "depth": ours.depth}
-    base = tuning(seed, scale, steps=200)
+    base, whole = tuning(seed, scale, steps=200), quarters(seed, scale)
     return [
-        Entry(f"{name}, {what}", replace(task(base, what), fusion=cls(**shape)))  # type: ignore[arg-type]
-        for name, cls, _ in _FUSIONS
+        Entry(f"{name}, {what}", replace(task(base, what, whole), fusion=cls(**shape)), before)  # type: ignore[arg-type]
         for what in _TASKS
+        for name, cls, _ in _FUSIONS
     ]
 
 
 def tell(found: Found) -> str:
+    found = headlined(found, "classification", "macro_f1")
     rows = []
     for name, _, theirs in _FUSIONS:
         cells = [cell(values(found, f"{name}, {what}", ALL)) for what in _TASKS]
@@ -67,6 +75,7 @@ def tell(found: Found) -> str:
 
 
 def bars(found: Found) -> Sequence[Bar]:
+    found = headlined(found, "classification", "macro_f1")
     return [bar(found, what, name, f"{name}, {what}", ALL) for what in _TASKS for name, _, _ in _FUSIONS]
 
 

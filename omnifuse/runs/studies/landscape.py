@@ -1,4 +1,4 @@
-"""The landscape as studies use it: small places, short trainings, equal budgets."""
+"""The landscape as studies use it: few places, short trainings, equal budgets."""
 
 from dataclasses import replace
 
@@ -16,14 +16,21 @@ from omnifuse.train.config import TrainConfig
 ALL = "+".join(SENSORS)
 DROPOUT = 0.15
 DATES = 12
+UPDATES = 400
+CROP = 160.0  # of a place of 320 m, in training
 
 
 def data(seed: int, scale: Scale, sensors: tuple[str, ...] = SENSORS) -> LandscapeData:
-    """Return 300 places of 160 m, another world for every seed; a fifth (fold 5) is held out."""
-    return LandscapeData(landscape=LandscapeConfig(places=max(20, round(300 * scale.places)), size=16, seed=seed, sensors=sensors))
+    """Return 300 places of 320 m, another world for every seed; a fifth (fold 5) is held out."""
+    return LandscapeData(landscape=LandscapeConfig(places=max(20, round(300 * scale.places)), size=32, seed=seed, sensors=sensors))
 
 
-def training(seed: int, steps: int, batch_size: int = 16, learning_rate: float = 2e-3) -> TrainConfig:
+def quarters(seed: int, scale: Scale, sensors: tuple[str, ...] = SENSORS) -> LandscapeData:
+    """Return as much ground in 1,200 places of 160 m: what is said of a whole place is then said of all that a training step sees."""
+    return LandscapeData(landscape=LandscapeConfig(places=max(20, round(1200 * scale.places)), size=16, seed=seed, sensors=sensors))
+
+
+def training(seed: int, steps: int, batch_size: int = 8, learning_rate: float = 3e-3) -> TrainConfig:
     """Return how long and how fast; nothing is scored on the way."""
     return TrainConfig(
         steps=steps,
@@ -38,7 +45,7 @@ def training(seed: int, steps: int, batch_size: int = 16, learning_rate: float =
 
 
 def tuning(
-    seed: int, scale: Scale, sensors: tuple[str, ...] = SENSORS, *, dropout: float = DROPOUT, labels: float = 1.0, steps: int = 250
+    seed: int, scale: Scale, sensors: tuple[str, ...] = SENSORS, *, dropout: float = DROPOUT, labels: float = 1.0, steps: int = UPDATES
 ) -> FinetuneConfig:
     """Return the fine-tuning that studies vary: our model on some sensors, from random weights."""
     return FinetuneConfig(
@@ -46,13 +53,13 @@ def tuning(
         encoders=chosen(sensors),
         fusion=small_fusion(),
         head=small_head(),
-        augment=AugmentConfig(most_dates=DATES, modality_dropout=dropout if len(sensors) > 1 else 0.0),
+        augment=AugmentConfig(most_dates=DATES, crop=CROP, modality_dropout=dropout if len(sensors) > 1 else 0.0),
         train=training(seed, scale.updates(steps)),
         label_fraction=labels,
     )
 
 
-def of_architecture(seed: int, scale: Scale, architecture: Architecture, steps: int = 250) -> FinetuneConfig:
+def of_architecture(seed: int, scale: Scale, architecture: Architecture, steps: int = UPDATES) -> FinetuneConfig:
     """Return the same fine-tuning of a baseline, which knows no dropout of sensors."""
     base = tuning(seed, scale, steps=steps)
     return replace(base, augment=replace(base.augment, modality_dropout=0.0), **parts(architecture))
@@ -64,7 +71,7 @@ def pretraining(seed: int, scale: Scale, sensors: tuple[str, ...] = SENSORS, ste
         data=data(seed, scale),
         encoders=chosen(sensors),
         objective=small_contrast(),
-        augment=AugmentConfig(most_dates=DATES),
+        augment=AugmentConfig(most_dates=DATES, crop=CROP),
         train=training(seed, scale.updates(steps), batch_size=24, learning_rate=4e-3),
         probe_places=0,
     )

@@ -55,7 +55,7 @@ def tuning(seed: int, scale: Scale, fold: int, data: DataConfig, used: dict[str,
         head=PlaceConfig(dim=128, dropout=0.3),
         objective=task,
         augment=AugmentConfig(modality_dropout=0.2, date_dropout=0.2, symmetry=False),
-        train=training(seed, scale.updates(300), batch_size=128),
+        train=training(seed, scale.updates(300), batch_size=128, learning_rate=2e-3),
     )
 
 

@@ -17,11 +17,11 @@ from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.results import Results
 from omnifuse.runs.sources import StackedData
 from omnifuse.runs.studies.fusions import task
-from omnifuse.runs.studies.landscape import data, of_architecture, tuning
+from omnifuse.runs.studies.landscape import data, of_architecture, quarters, tuning
 from omnifuse.runs.studies.study import Entry, Found, Info, Measured, Scale, Study
-from omnifuse.runs.studies.tables import cell, markdown
+from omnifuse.runs.studies.tables import cell, headlined, markdown
 
-COVARIATES = ("dem", "climate")
+COVARIATES = ("dem", "climate", "landcover")
 _ROWS = ("S2", "S2 with stacked covariates", "S2 with learned covariates")
 _TASKS = ("segmentation", "classification", "regression")
 _LABELS = (10, 100)
@@ -46,31 +46,38 @@ def out_of(seed: int) -> SplitConfig:
     return SplitConfig(key="region_fold", train=train, test=test)
 
 
-def variants(seed: int, scale: Scale) -> dict[str, FinetuneConfig]:
-    """Return the optical model, and two ways to tell it where it is."""
-    places = data(seed, scale, ("s2", *COVARIATES))
-    optical = replace(of_architecture(seed, scale, utae_s2()), data=places)
+def variants(seed: int, scale: Scale, what: str) -> dict[str, FinetuneConfig]:
+    """Return the optical model, and two ways to tell it where it is, for a task."""
+    sensors = ("s2", *COVARIATES)
+    places, whole = data(seed, scale, sensors), quarters(seed, scale, sensors)
     stacks = (Stack(onto="s2", series=COVARIATES, name="s2"),)
     learned: dict[str, EncoderConfig] = {
         "dem": UTAEConfig(widths=(8, 16, 16), heads=8, dim=32, season=(0, 0)),
         "climate": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64),
+        "landcover": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64, season=(0, 0)),
     }
+    optical = replace(of_architecture(seed, scale, utae_s2()), data=places)
     both = tuning(seed, scale, ("s2",))
-    both = replace(both, data=places, encoders=both.encoders | learned, augment=replace(both.augment, modality_dropout=0.0))
-    return {_ROWS[0]: optical, _ROWS[1]: replace(optical, data=StackedData(data=places, stacks=stacks)), _ROWS[2]: both}
+    both = replace(both, data=places, encoders=both.encoders | learned)
+    return {
+        _ROWS[0]: task(optical, what, whole),
+        _ROWS[1]: task(replace(optical, data=StackedData(data=places, stacks=stacks)), what, StackedData(data=whole, stacks=stacks)),
+        _ROWS[2]: task(both, what, whole),
+    }
 
 
 def entries(seed: int, scale: Scale) -> Sequence[Measured]:
     split = out_of(seed)
     return [
-        Entry(f"{row}, {what}, {labels} %", replace(task(config, what), split=split, label_fraction=labels / 100), columns=region_fold)
-        for row, config in variants(seed, scale).items()
+        Entry(f"{row}, {what}, {labels} %", replace(config, split=split, label_fraction=labels / 100), columns=region_fold)
         for what in _TASKS
+        for row, config in variants(seed, scale, what).items()
         for labels in (_LABELS if what == _TASKS[0] else (100,))
     ]
 
 
 def tell(found: Found) -> str:
+    found = headlined(found, "classification", "macro_f1")
     rows = []
     for row in _ROWS:
         for what in _TASKS:
@@ -100,6 +107,7 @@ def region_of(place: str) -> str:
 
 
 def bars(found: Found) -> Sequence[Bar]:
+    found = headlined(found, "classification", "macro_f1")
     made = []
     for what in _TASKS:
         for inside, where in ((True, "in region"), (False, "out of region")):

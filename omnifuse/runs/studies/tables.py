@@ -1,12 +1,13 @@
 """Tables of studies: mean and spread over seeds, and differences place by place."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.scoring import Difference, Scored, paired_difference
-from omnifuse.runs.results import SEED
+from omnifuse.runs.results import SEED, Results
 from omnifuse.runs.studies.study import Found
 
 Score = Callable[[Scored], float]
@@ -30,6 +31,16 @@ def cell(scores: Sequence[float], digits: int = 1, factor: float = 100.0) -> str
     if not len(known) or not np.isfinite(known).all():
         return "–"
     return f"{known.mean():.{digits}f}" + (f" ± {known.std(ddof=1):.{digits}f}" if len(known) > 1 else "")
+
+
+def headlined(found: Found, rows: str, headline: str) -> Found:
+    """Return the same with another score of its metric first, in rows whose names contain `rows`."""
+
+    def other(results: Results) -> Results:
+        first = {view: replace(one, metric=replace(one.metric, headline=headline)) for view, one in results.scored.items()}  # type: ignore[type-var]
+        return replace(results, scored=first)
+
+    return replace(found, results={key: other(one) if rows in key[0] else one for key, one in found.results.items()})
 
 
 def pooled(found: Found, row: str, view: str, more: bool = False) -> Scored:
