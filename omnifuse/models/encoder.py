@@ -51,6 +51,8 @@ def crop_context(x: Float[Tensor, "p d h w"], share: float) -> Float[Tensor, "p 
     if share == 1:
         return x
     height, width = (max(1, round(side * share)) for side in x.shape[-2:])
+    if not len(x):  # no frames: `affine_grid` wants at least one
+        return x[..., :height, :width]
     exact = all((side - cut) % 2 == 0 and abs(side * share - cut) < 1e-6 for side, cut in zip(x.shape[-2:], (height, width), strict=True))
     if exact:
         top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
