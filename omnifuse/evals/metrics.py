@@ -77,6 +77,7 @@ class Confusion(Config):
             target, expected = target.reshape(-1), (len(target), len(self.classes))
         if tuple(prediction.shape) != expected:
             raise InputError(f"evaluation: logits have shape {tuple(prediction.shape)}, expected {expected} as the labels do.")
+        _refuse_not_finite(prediction)  # NaN would be scored as the first class
         return confusion_matrices(prediction.argmax(1), target.long(), len(self.classes), self.void)
 
     def blank(self) -> Num[Tensor, "0 k k"]:
@@ -135,6 +136,7 @@ class Multilabel(Config):
 
     def statistics(self, prediction: Float[Tensor, "b k"], target: Num[Tensor, "b k"]) -> Num[Tensor, "b 3 k"]:
         truth = presence_of_places(target, prediction, self.classes)
+        _refuse_not_finite(prediction)  # NaN would be scored as absent
         known, present, said = truth.isfinite(), truth > 0.5, prediction > 0
         counts = (present & said & known, ~present & said & known, present & ~said & known)
         return torch.stack(counts, 1).long().cpu()
@@ -173,6 +175,7 @@ class Regression(Config):
 
     def statistics(self, prediction: Float[Tensor, "b q ..."], target: Num[Tensor, "b ..."]) -> Num[Tensor, "b 6 q"]:
         truth = quantities_like(target, prediction).double().cpu().reshape(*prediction.shape[:2], -1)
+        _refuse_not_finite(prediction)
         guess = prediction.double().cpu().reshape(truth.shape)
         known = truth.isfinite()
         level = torch.tensor(self.quantities.mean, dtype=torch.float64)[:, None]
@@ -208,3 +211,13 @@ def metric_of(labels: Labels) -> Metric:
     if isinstance(labels, Quantities):
         return Regression(labels)
     return Confusion(labels.names, labels.ignore) if labels.exclusive else Multilabel(labels)
+
+
+def _refuse_not_finite(prediction: Float[Tensor, "b k ..."]) -> None:
+    """Raise `InputError` for predictions that are no numbers: a model whose training diverged, or pixels that are no numbers."""
+    finite = prediction.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise InputError(
+            f"evaluation: at {int((~finite).sum())} of {len(finite)} places of a batch the model predicts NaN or infinity. Try: `omnifuse "
+            "data check` of the data; if it finds nothing, the training diverged: an earlier checkpoint, or a smaller learning rate."
+        )

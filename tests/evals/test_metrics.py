@@ -123,3 +123,14 @@ def test_labels_choose_their_metric_and_quantities_need_a_spread():
         Quantities(("height",), ("m",), (0.0,), (0.0,))
     for metric in (metric_of(GENUS), metric_of(BOTH), Confusion(("a", "b"))):
         assert len(metric.blank()) == 0 and set(metric.scores(metric.blank().sum(0))) >= {metric.headline}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("metric", [Confusion(("a", "b", "c")), Multilabel(GENUS), Regression(BOTH)])
+def test_what_is_no_number_is_not_scored_in_silence(metric, value):
+    width = 2 if isinstance(metric, Regression) else 3
+    prediction, truth = torch.zeros(4, width), torch.zeros(4, 1 if isinstance(metric, Confusion) else width)
+    metric.statistics(prediction, truth)
+    prediction[2, 1] = value
+    with pytest.raises(InputError, match=r"at 1 of 4 places .* NaN or infinity\. Try: `omnifuse data check`"):
+        metric.statistics(prediction, truth)
