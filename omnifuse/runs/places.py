@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from omnifuse.train.ranks import this_process
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig(Config):
-    """Places by a value of their metadata; nothing random.
+    """Places by a value of their metadata; nothing random. No value is in two parts.
 
     Attributes:
         key: Metadata that tells the parts apart.
@@ -43,6 +44,15 @@ class SplitConfig(Config):
     train: tuple[int | str, ...] = (1, 2, 3, 4)
     val: tuple[int | str, ...] = ()
     test: tuple[int | str, ...] = (5,)
+
+    def __post_init__(self) -> None:
+        for first, second in combinations(("train", "val", "test"), 2):
+            here = set(map(str, getattr(self, second)))  # as text, as a command line may give them
+            if both := [str(value) for value in getattr(self, first) if str(value) in here]:
+                raise ConfigError(
+                    f"split: `{first}` and `{second}` share {self.key} {', '.join(both)}, so places would be scored that were learned "
+                    f"from or chosen by. Try: {', '.join(both)} in one of the two."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

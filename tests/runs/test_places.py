@@ -12,7 +12,7 @@ from omnifuse.data.loading import PlaceDataset, training_batches
 from omnifuse.data.place import Place, Series
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.frames import Batch
-from omnifuse.runs.places import AugmentConfig, dropout_of, fingerprint, transform_of
+from omnifuse.runs.places import AugmentConfig, SplitConfig, dropout_of, fingerprint, transform_of
 
 NAMES = ("s2", "s1_asc")
 MODALITIES = {name: SENSORS[name] for name in NAMES}
@@ -102,3 +102,16 @@ def test_a_stopped_run_goes_on_though_its_store_was_given_another_split_or_stati
     assert fingerprint(changed, "fold") == fingerprint(source, "fold")
     other.info[3]["fold"] = 2
     assert fingerprint(other, "fold") != fingerprint(source, "fold")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"train": (1, 2, 3, 4), "test": (4,)}, "`train` and `test` share fold 4"),
+        ({"train": (1, 2), "val": (2, 3, "1")}, "`train` and `val` share fold 1, 2"),
+        ({"train": (1, 2), "val": (4, 5), "test": (5,)}, "`val` and `test` share fold 5"),
+    ],
+)
+def test_a_value_in_two_parts_of_a_split_is_refused(parts, said):
+    with pytest.raises(ConfigError, match=said):
+        SplitConfig(**parts)

@@ -31,6 +31,13 @@ def test_numbers_are_changed_by_flags_and_nothing_else_is():
     assert with_flags(config, [], "omnifuse pretrain") == config
 
 
+def test_a_split_that_leaks_is_refused_on_the_command_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["finetune", str(ROOT / "finetune/recipes/landscape.py"), "--split.train", "1", "2", "--split.test", "2"])
+    assert stop.value.code == 2
+    assert "`train` and `test` share fold 2" in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
 def test_an_option_that_does_not_exist_is_named_with_the_nearest_one(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["pretrain", str(ROOT / "pretrain/recipes/landscape.py"), "--train.stepz", "7"])
