@@ -10,8 +10,11 @@ from PIL import Image
 import omnifuse.data
 from omnifuse.classes import ClassTable
 from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.pictures.sheet import draw_place
 from omnifuse.data.pictures.showing import PlacePicture, about_place, find_place, show
+from omnifuse.data.place import Place, Series
 from omnifuse.errors import InputError
+from omnifuse.modalities import Modality
 
 
 class Scenes(FakeSource):
@@ -88,3 +91,33 @@ def test_where_a_place_lies_is_one_line():
     }
     assert about_place(info, 1280.0) == "33.2500° S, 70.5000° W · 1280 m · fold 3 · climate cell a 1"
     assert about_place({"crs": "EPSG:2154", "left": 650000.4, "top": 2.0}, 20480.0) == "EPSG:2154 650000, 2 · 20.48 km"
+
+
+def pixel_of(name: str, series: bool, values: list[list[float]], first: int) -> PlacePicture:
+    """Draw a place that one sensor sees as a single pixel: values by image and band."""
+    source = FakeSource()
+    bands = tuple(f"{name} {i}" for i in range(len(values[0])))
+    zeros, ones = (0.0,) * len(bands), (1.0,) * len(bands)
+    modality = Modality(
+        name=name, title="Pixel", bands=bands, gsd=9000.0, units=("m",) * len(bands), mean=zeros, std=ones, series=series, per_place=True
+    )
+    day = first + 30 * np.arange(len(values), dtype=np.int32)
+    seen = Series(np.array(values, np.float32)[:, :, None, None], day)
+    return PlacePicture(source[0], draw_place(Place({name: seen}, 60.0), {name: modality}, dates=True))
+
+
+def test_a_value_without_a_date_is_words_and_never_on_an_axis_of_time():
+    picture = pixel_of("dem", False, [[211.0, 0.75]], first=17167)
+    assert "dem 0 211 m · dem 1 0.75 m" in texts(picture) and "Dates" not in texts(picture)
+    assert not picture.figure.axes
+
+
+def test_values_over_time_stand_at_their_dates_and_in_their_order_where_these_are_not_published():
+    values = [[3.0], [5.0], [4.0]]
+    for first, known in ((17167, True), (0, False)):
+        picture = pixel_of("weather", True, values, first)
+        line = picture.figure.axes[0].lines[0]
+        assert line.get_ydata().tolist() == [3, 5, 4]
+        assert (line.get_xdata().dtype.kind == "M") == known == ("Dates" in texts(picture))
+        assert any("dates not published" in text for text in texts(picture)) != known
+        assert (len(picture.figure.axes[0].get_xticks()) > 0) == known

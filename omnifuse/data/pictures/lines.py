@@ -20,19 +20,36 @@ COUNTS = 0.95  # inches for the counts after it
 
 
 def line_part(series: Series, modality: Modality) -> Part:
-    """One pixel for the whole place: its first picture band over time."""
+    """One pixel for the whole place: its first picture band over time, in the order of its images where their dates are not published."""
     band = modality.rgb[0]
+    dated = _dated(series)
 
     def draw(figure: Figure, top: float) -> None:
-        head(figure, top, modality, f"{modality.bands[band]}, {modality.units[band]}; one value for the whole place")
+        known = "" if dated else " · dates not published"
+        head(figure, top, modality, f"{modality.bands[band]}, {modality.units[band]}; one value for the whole place{known}")
         axes = place_axes(figure, MARGIN + 0.35, top + HEADER, INSIDE - 0.35, 0.85)
         value = series.pixels[:, band].reshape(len(series.day), -1).mean(1, dtype=np.float64)
-        axes.plot(series.day.astype("datetime64[D]"), value, marker="o", markersize=3, color=SERIES[0])
+        axes.plot(series.day.astype("datetime64[D]") if dated else np.arange(len(value)), value, marker="o", markersize=3, color=SERIES[0])
         axes.grid(axis="y")
         axes.locator_params(axis="y", nbins=4)
-        _date_axis(axes)
+        if dated:
+            _date_axis(axes)
+        else:
+            axes.set_xticks([])
 
     return Part(HEADER + 0.85 + 0.24 + PAUSE, draw)
+
+
+def value_part(series: Series, modality: Modality) -> Part:
+    """One pixel for the whole place that has no dates: the value of every band, in words."""
+    values = series.pixels[-1].reshape(len(modality.bands), -1).mean(1, dtype=np.float64)
+    words = [f"{name} {value:.4g} {unit}" for name, value, unit in zip(modality.bands, values, modality.units, strict=True)]
+
+    def draw(figure: Figure, top: float) -> None:
+        head(figure, top, modality, "one value for the whole place, without a date")
+        write(figure, MARGIN, top + HEADER, fit(" · ".join(words), INSIDE, 9.5), fontsize=9.5)
+
+    return Part(HEADER + 0.2 + PAUSE, draw)
 
 
 def dates_part(place: Place, modalities: dict[str, Modality], shown: Mapping[str, list[int]]) -> Part | None:
@@ -40,7 +57,8 @@ def dates_part(place: Place, modalities: dict[str, Modality], shown: Mapping[str
     rows = {}
     for name, modality in modalities.items():
         series = place.series.get(name)
-        if series is not None and len(series.day) and all(is_date(int(day)) for day in series.day):
+        timeless = modality.per_place and not modality.series  # its day is a filler
+        if series is not None and len(series.day) and not timeless and _dated(series):
             rows[name] = (modality.title, series.day)
     if not rows:
         return None
@@ -93,6 +111,10 @@ def scene_part(target: Num[np.ndarray, " k"], classes: ClassTable, indent: float
             write(figure, left + name + bar + 0.1, y + 0.09, percent, fontsize=8.5, color=MUTED, va="center")
 
     return Part(HEADER + 0.06 + ROW * max(len(found), 1) + PAUSE, draw)
+
+
+def _dated(series: Series) -> bool:
+    return all(is_date(int(day)) for day in series.day)
 
 
 def _date_axis(axes: Axes) -> None:

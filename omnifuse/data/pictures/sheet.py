@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omnifuse.classes import ClassTable
-from omnifuse.data.pictures.lines import dates_part, line_part, scene_part
+from omnifuse.data.pictures.lines import dates_part, line_part, scene_part, value_part
 from omnifuse.data.pictures.look import (
     EMPTY,
     INK,
@@ -107,7 +107,7 @@ def draw_place(
         if empty[name]:
             parts.append(_missing(modality))
         elif modality.per_place:
-            parts.append(line_part(place.series[name], modality))
+            parts.append((line_part if modality.series else value_part)(place.series[name], modality))
         elif modality.series:
             parts.append(_strip(place.series[name], modality, shown[name], columns))
         else:
