@@ -150,10 +150,12 @@ def _front_matter(title: str, content: ModelFolder, scores: Iterable[Score]) -> 
 
 
 def _snippet(name: str, content: ModelFolder) -> list[str]:
-    """Return Python that runs as it stands, on a place of about 320 m, in whole pixels, of random values."""
+    """Return Python that runs as it stands, on random values: a place as large as in training; of about 320 m where that is not known."""
     modalities = content.architecture.sensors.modalities
     first = next((m for m in modalities.values() if m.series), next(iter(modalities.values())))
-    side, starts = first.pixels(max(1, round(320 / first.gsd)) * first.gsd), origins(content.architecture.sensors)
+    size, starts = content.facts.get("place size (m)"), origins(content.architecture.sensors)
+    metres = (size if isinstance(size, int | float) else 320) + 2 * first.context
+    side = 1 if first.per_place else max(1, round(metres / first.gsd))  # whole pixels, whatever the context
     dates = 3 if first.series else 1
     call = "embed" if content.architecture.labels is None else "predict"
     mean = ", ".join(f"{value:.4g}" for value in first.mean)

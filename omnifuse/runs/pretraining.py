@@ -96,7 +96,8 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     refuse_stopped(result)
     keep_config(folder, config)
     if this_process()[0] == 0:
-        facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "steps": result.step, "seed": config.train.seed}
+        facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "place size (m)": source.size}
+        facts |= {"steps": result.step, "seed": config.train.seed}
         save_pretrained(folder / "pretrained", contrast_of(objective), facts)
     return result
 

@@ -77,5 +77,19 @@ def test_the_snippet_runs(tmp_path, monkeypatch, kind):
         save_pretrained(tmp_path / "small", contrast(), {})
     else:
         save_model(tmp_path / "small", model_of(ONE["s2" if kind == "series" else "spot"]), {})
-    [snippet] = re.findall(r"^```python\n(.*?)^```$", text_of(tmp_path / "small"), re.DOTALL | re.MULTILINE)
+    run_snippet(tmp_path / "small")
+
+
+def run_snippet(folder) -> None:
+    [snippet] = re.findall(r"^```python\n(.*?)^```$", text_of(folder), re.DOTALL | re.MULTILINE)
     exec(compile(snippet, "card", "exec"), {})  # noqa: S102  # as a reader would
+
+
+@pytest.mark.parametrize(("context", "facts"), [(148.8, {"place size (m)": 102.4}), (148.8, {}), (0.0, {"place size (m)": 160.0})])
+def test_the_snippet_runs_where_320_m_is_no_whole_number_of_pixels(tmp_path, monkeypatch, context, facts):
+    monkeypatch.chdir(tmp_path)
+    modalities = {"s2": replace(SENSORS.modalities["s2"], context=context)}
+    save_model(tmp_path / "small", model_of(replace(ONE["s2"], modalities=modalities)), facts)
+    side = round((facts.get("place size (m)", 320) + 2 * context) / 10)
+    assert f"10, {side}, {side})" in text_of(tmp_path / "small")
+    run_snippet(tmp_path / "small")
