@@ -33,6 +33,7 @@ from omnifuse.nn.exchange import Processes
 from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, plan
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
+from omnifuse.runs.repeating import again
 from omnifuse.runs.results import by_name, write_results
 from omnifuse.runs.stages import console, progress_bar
 from omnifuse.train.ranks import leave, start
@@ -128,7 +129,7 @@ def evaluate(model: str, found: Found, command: EvaluateCommand) -> Evaluation:
         planned = plan(models, source.info, rule, command.rows, split, command.seen)
         result = score_models(planned, source, rule, found.path, command, device, processes)
     if processes.rank == 0:
-        _write(result, source, model, found.path, command, time.monotonic() - began)
+        _write(result, source, model, found, command, time.monotonic() - began)
     leave()
     return result
 
@@ -229,30 +230,22 @@ def _reading(
     return batches
 
 
-def _write(result: Evaluation, source: PlaceSource, model: str, path: str, command: EvaluateCommand, seconds: float) -> None:
+def _write(result: Evaluation, source: PlaceSource, model: str, found: Found, command: EvaluateCommand, seconds: float) -> None:
     """Write what was counted, and the page; say the figures."""
     from omnifuse.runs.evaluating_report import report, said  # matplotlib takes a second
 
     ids = {int(number): str(source.info[number]["id"]) for one, _ in result.models for number in one.places}
-    flags = [f"--{name} {' '.join(map(str, value if isinstance(value, tuple) else (value,)))}" for name, value in _changed(command)]
     facts: dict[str, JsonValue] = {
         "model": model,
-        "data": path,
+        "data": found.path,
         "places": len(ids),
         "models": [one.entrant.name for one, _ in result.models],
         "parts": [one.part for one, _ in result.models],
         "notes": list(result.notes),
-        "command": " ".join(["omnifuse evaluate", f"'{model}'" if "*" in model else model, path, *flags]),
+        "command": again(("omnifuse", "evaluate", model, found.path), command, found),
     }
     name = result.protocol.name if result.protocol is not None else ""
     write_results(Path(command.out), result.scored, ids, facts, f"{name}, probe {command.probe}" if command.probe != "none" else name)
     page = report(Path(command.out), result, facts, to_dict(command), environment(seconds), source)
     for line in (*said(result), f"{command.out}/results.json: scores", f"{page}: page"):
         console.print(line, markup=False)
-
-
-def _changed(command: EvaluateCommand) -> list[tuple[str, object]]:
-    """Return the flags that are not as by default, but for where the result goes."""
-    usual = EvaluateCommand()
-    pairs = [(name, getattr(command, name)) for name in command.__dataclass_fields__ if name not in {"out", "device", "workers"}]
-    return [(name.replace("_", "-"), value) for name, value in pairs if value != getattr(usual, name)]

@@ -142,7 +142,7 @@ def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str
     """Raise an error where a model does not predict what the labels of a source speak of."""
     labels = labels_of(source)
     if model is None:
-        raise ConfigError(f"{name}: predicts nothing, it only embeds. Try: --probe linear, or a fine-tuned model.")
+        raise ConfigError(f"{name}: predicts nothing, it only embeds. Try: a fine-tuned model, or `omnifuse evaluate --probe linear`.")
     if labels is None:
         raise InputError(f"{path}: has no labels to score against. Try: a labeled store.")
     if type(labels) is not type(model) or labels.names != model.names:

@@ -8,25 +8,24 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from omnifuse.config import Config, to_dict
 from omnifuse.data.loading import evaluation_batches
-from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.sensors import SensorView
-from omnifuse.data.subset import split_by_text
-from omnifuse.errors import ConfigError, InputError
+from omnifuse.errors import ConfigError
 from omnifuse.evals.figures.robustness import key_lines
 from omnifuse.evals.harms import FULL, QUICK, RobustnessConfig
-from omnifuse.evals.metrics import metric_of
+from omnifuse.evals.protocols import protocol
 from omnifuse.evals.report import to_plain, write_report
 from omnifuse.evals.robustness import RobustnessResult, robustness
 from omnifuse.frames import Batch
 from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.models.model import FusionModel
 from omnifuse.nn.exchange import Processes
+from omnifuse.runs.evaluating import metric_for, relabeled
+from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, plan
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
+from omnifuse.runs.repeating import again
 from omnifuse.runs.results import write_results
 from omnifuse.runs.robustness_report import name_of, report_of, write_tables
 from omnifuse.runs.stages import console, progress_bar
@@ -41,8 +40,12 @@ class RobustnessCommand(Config):
     Attributes:
         out: Folder for the table (`robustness.md`, `robustness.json`), the page (`report/report.html`) with its picture, and what was
             counted at each place, for comparisons with other models.
-        split: Metadata that tells the places apart, such as fold; all places without it.
+        protocol: Rule of the literature to follow, as of `omnifuse evaluate`. Without one, the places that the model was tested on in
+            training, and the score of its kind of labels.
+        rows: Row of the protocol (from 1) of the model, where it does not say what it was trained on.
+        split: Metadata that tells the places apart, such as fold.
         values: Values whose places are scored, such as 5.
+        seen: Whether the model may be scored at places that it was trained on; the page then says so.
         sensors: Sensors to use; all that the model reads without.
         quick: One severity of each harm in place of all.
         harms: Severities; none of a kind leaves it out.
@@ -54,8 +57,11 @@ class RobustnessCommand(Config):
     """
 
     out: str = "robustness"
+    protocol: str = ""
+    rows: tuple[int, ...] = ()
     split: str = ""
     values: tuple[str, ...] = ()
+    seen: Seen = "refuse"
     sensors: tuple[str, ...] = ()
     quick: bool = False
     harms: RobustnessConfig = FULL
@@ -73,16 +79,20 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         raise ConfigError("robustness: `--split` and `--values` belong together. Try: --split fold --values 5.")
     if command.quick and command.harms != FULL:
         raise ConfigError("robustness: `--quick` chooses the severities that `--harms` would. Try: one of them.")
+    models, rule = entrants(model), protocol(command.protocol) if command.protocol else None
+    if len(models) > 1:
+        raise ConfigError(f"robustness: {model} is {len(models)} models. Try: one of them, such as {models[0].name}.")
     console.print(str(found), markup=False)
-    source = found.open()
-    places = split_by_text(source.info, command.split, command.values) if command.split else np.arange(len(source))
+    source = relabeled(found.open(), models, rule, found.path)
+    check_labels(models[0].content.architecture.labels, source, models[0].name, found.path)
+    split = (command.split, command.values) if command.split else None
+    [planned] = plan(models, source.info, rule, command.rows, split, command.seen)
+    places = planned.places
     accelerator = start("no")
     rank, world = accelerator.process_index, accelerator.num_processes
-    predictor = load(model, device=str(accelerator.device) if world > 1 else command.device)
+    predictor = load(models[0].name, device=str(accelerator.device) if world > 1 else command.device)
     module = predictor.model
-    if not isinstance(module, FusionModel):
-        raise ConfigError(f"{model}: predicts nothing, it only embeds. Try: a fine-tuned model.")
-    check_labels(module, source, model, found.path)
+    assert isinstance(module, FusionModel)  # it has labels
     names = shared_sensors(source.modalities, predictor.modalities, command.sensors, found.path)
     view = SensorView(source, names)
 
@@ -94,7 +104,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
             module,
             lambda: _counted(batches(), len(places) * (rank + 1) // world - len(places) * rank // world, progress),
             {name: predictor.modalities[name] for name in names},
-            metric_of(module.config.labels),
+            metric_for(rule, module.config.labels),
             command.seed,
             size=source.size,
             config=QUICK if command.quick else command.harms,
@@ -103,28 +113,25 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         )
     if rank == 0:
         ids = {int(number): str(source.info[number]["id"]) for number in places}
-        chosen = f" --split {command.split} --values {' '.join(command.values)}" if command.split else ""
-        again = f"omnifuse robustness {model} {found.path}{chosen}{' --quick' if command.quick else ''} --seed {command.seed}"
-        facts = {"model": model, "data": found.path, "places": len(places), "command": again}
+        notes = [planned.note] if planned.note else []
+        facts = {
+            "model": model,
+            "data": found.path,
+            "places": len(places),
+            "part": planned.part,
+            "notes": notes,
+            "command": again(("omnifuse", "robustness", model, found.path), command, found),
+        }
+        name = f"{rule.name}, robustness" if rule is not None else "robustness"
         folder = Path(command.out)
-        write_results(folder, {name_of(s): scored for s, scored in result.scored.items()}, ids, to_plain(facts), "robustness")
+        write_results(folder, {name_of(s): scored for s, scored in result.scored.items()}, ids, to_plain(facts), name)
         write_tables(folder, result, facts)
         page = write_report(folder / "report", report_of(result, facts, to_dict(command), environment(time.monotonic() - began)))
-        for line in (*key_lines(result), f"{folder / 'robustness.md'}: table", f"{page}: page"):
+        said = (f"{len(places)} places, {planned.part}", *key_lines(result), *(f"note: {note}" for note in notes))
+        for line in (*said, f"{folder / 'robustness.md'}: table", f"{page}: page"):
             console.print(line, markup=False)
     leave()
     return result
-
-
-def check_labels(model: FusionModel, source: PlaceSource, name: str, path: str) -> None:
-    """Raise `InputError` where a model does not predict what the labels of a source speak of."""
-    labels, own = labels_of(source), model.config.labels
-    if labels is None:
-        raise InputError(f"{path}: has no labels to score against. Try: a labeled store.")
-    if type(labels) is not type(own) or labels.names != own.names:
-        raise InputError(
-            f"{path}: labels are {', '.join(labels.names)}; {name} predicts {', '.join(own.names)}. Try: the labels it was trained on."
-        )
 
 
 def _counted(batches: Iterable[Batch], total: int, progress: Callable[[int, int], None]) -> Iterator[Batch]:

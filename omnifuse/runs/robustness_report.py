@@ -1,7 +1,9 @@
 """What a robustness evaluation has to say: tables as Markdown and JSON, and the page."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from omnifuse.config import write_json
 from omnifuse.data.pictures.look import sensor_label
@@ -60,11 +62,11 @@ def protocol_tables(result: RobustnessResult) -> tuple[Table, ...]:
     return tuple(Table(header, tuple(map(_cells, part)), _PROTOCOLS[protocol]) for protocol, part in found.items() if part)
 
 
-def write_tables(folder: Path, result: RobustnessResult, facts: dict[str, object]) -> None:
+def write_tables(folder: Path, result: RobustnessResult, facts: Mapping[str, Any]) -> None:
     """Write `robustness.md` for people and `robustness.json` for programs."""
     tables = (summary_table(result), *protocol_tables(result))
-    about = f"`{facts['command']}`: {facts['model']} at {facts['places']} places of {facts['data']}."
-    parts = ["# Robustness", "", about, "", *(line for text in _TEXT for line in (text, ""))]
+    about = f"`{facts['command']}`: {_subject(facts)}."
+    parts = ["# Robustness", "", about, "", *(line for text in (*_notes(facts), *_TEXT) for line in (text, ""))]
     for table in tables:
         parts += [f"## {table.caption}", "", *markdown(table), ""]
     (folder / "robustness.md").write_text("\n".join(parts), encoding="utf-8")
@@ -80,7 +82,7 @@ def markdown(table: Table) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
-def report_of(result: RobustnessResult, facts: dict[str, object], configuration: dict[str, object], versions: dict[str, str]) -> Report:
+def report_of(result: RobustnessResult, facts: Mapping[str, Any], configuration: dict[str, object], versions: dict[str, str]) -> Report:
     """Return the page: the few numbers, the picture, the tables."""
     title = _title(result)
     low, high = (_percent(edge) for edge in result.summary["interval"])
@@ -93,11 +95,11 @@ def report_of(result: RobustnessResult, facts: dict[str, object], configuration:
     picture = Picture("robustness", figure, "Scores under every subset of sensors, and by severity of each harm.")
     return Report(
         title="Robustness to missing and bad sensors",
-        subtitle=f"{facts['model']} at {facts['places']} places of {facts['data']}",
+        subtitle=_subject(facts),
         seed=result.seed,
         key_figures=tuple(keys),
         sections=(
-            Section("Summary", _TEXT, (picture,), (summary_table(result),)),
+            Section("Summary", (*_notes(facts), *_TEXT), (picture,), (summary_table(result),)),
             *(Section(table.caption, tables=(table,)) for table in protocol_tables(result)),
         ),
         results=result.summary,
@@ -105,6 +107,14 @@ def report_of(result: RobustnessResult, facts: dict[str, object], configuration:
         environment=versions,
         commands=(str(facts["command"]),),
     )
+
+
+def _subject(facts: Mapping[str, Any]) -> str:
+    return f"{facts['model']} at {facts['places']} places ({facts['part']}) of {facts['data']}"
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    return [f"Note: {note}" for note in facts["notes"]]
 
 
 def _cells(row: Row) -> tuple[str | int | float | None, ...]:

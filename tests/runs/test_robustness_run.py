@@ -1,21 +1,34 @@
 """`omnifuse robustness`: from a model folder and a store to a table, a picture and a page; wrong input in one sentence."""
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from small_models import contrast, fusion_model
 
 from omnifuse.cli import main
+from omnifuse.config import to_dict
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import write_store
+from omnifuse.data.targets import SharesConfig
+from omnifuse.evals.metrics import Regression
 from omnifuse.evals.report import Table
 from omnifuse.evals.subsets import all_subsets
+from omnifuse.models.heads import PlaceConfig
+from omnifuse.models.model import FusionModel
+from omnifuse.runs.opening import Found, command_line
+from omnifuse.runs.repeating import again
 from omnifuse.runs.results import read_results
+from omnifuse.runs.robustness import RobustnessCommand
 from omnifuse.runs.robustness_report import markdown
+from omnifuse.runs.sources import FlairData
 from omnifuse.zoo import save_model, save_pretrained
 
 NAMES = ("s2", "s1_asc", "spot")
+NO_HARMS = [f"--harms.{name}" for name in ("rates", "looks", "clouds", "drift", "noise", "shifts", "dates", "gaps")]  # subsets alone
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     landscape = Landscape(LandscapeConfig(places=4, size=16, hr=4, sensors=NAMES))
     landscape.info = [row | {"fold": 5 if i % 2 else 1} for i, row in enumerate(landscape.info)]
     write_store(landscape, folder / "store", workers=1)
-    save_model(folder / "model", fusion_model(classes=landscape.classes), {"title": "random"})
+    facts = {"title": "random", "split": {"key": "fold", "train": [1], "val": [], "test": [5]}}
+    save_model(folder / "model", fusion_model(classes=landscape.classes), facts)
     return folder / "model", folder / "store"
 
 
@@ -87,6 +101,49 @@ def test_wrong_input_is_one_sentence(made, tmp_path, capsys):
     save_pretrained(tmp_path / "pretrained", contrast(), {"title": "pretrained"})
     assert main(["robustness", str(tmp_path / "pretrained"), str(store)]) == 4 and "only embeds" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_model_was_trained_on_is_not_measured_unsaid(made, tmp_path, capsys):
+    model, store = made
+    start = ["robustness", str(model), str(store), *NO_HARMS, "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main([*start, "--split", "fold", "--values", "1"]) == 3
+    assert "was trained on places" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main(start) == 0  # by default where it was tested
+    assert list(read_results(tmp_path / "out").about.places) == [1, 3]
+    assert main([*start, "--split", "fold", "--values", "1", "--seen", "allowed"]) == 0
+    for page in ("robustness.md", "report/report.html"):
+        assert "This is no score of unseen places." in (tmp_path / "out" / page).read_text(encoding="utf-8")
+    assert main([*start, "--protocol", "pastis_fold1"]) == 4 and "its rows train on 1, 2, 3" in capsys.readouterr().err
+
+
+def test_a_model_of_labels_made_by_rules_is_measured_on_those(made, tmp_path):
+    """Shares of two classes, regressed; given as the folder of its run."""
+    _, store = made
+    rule = SharesConfig(classes=("meadow", "corn"))
+    torch.manual_seed(0)
+    config = replace(fusion_model().config, head=PlaceConfig(dim=8), labels=rule.labels(Landscape(LandscapeConfig(places=1)).classes))
+    facts = {"split": {"key": "fold", "train": [1], "val": [], "test": [5]}, "target": [to_dict(rule)]}
+    save_model(tmp_path / "run" / "model", FusionModel(config).eval(), {"title": "shares", **facts})
+    out = ("--device", "cpu", "--out", str(tmp_path / "out"))
+    assert main(["robustness", str(tmp_path / "run"), str(store), *NO_HARMS, *out]) == 0
+    results = read_results(tmp_path / "out")
+    assert isinstance(results.metric, Regression) and results.metric.names() == ("meadow", "corn")
+    assert set(results.scored) == {"+".join(some) for some in all_subsets(NAMES)}
+
+
+def test_the_command_that_is_written_down_asks_for_the_same_again(made):
+    model, store = made
+    flags = ["--sensors", "s2", "spot", "--harms.looks", "--harms.clouds", "0.2", "0.4", "--seed", "3", "--kind", "store", "--out", "a b"]
+    command, found = command_line(RobustnessCommand, str(store), flags, "omnifuse robustness")
+    words = shlex.split(again(("omnifuse", "robustness", str(model), str(store)), command, found))
+    assert words[:4] == ["omnifuse", "robustness", str(model), str(store)]
+    assert command_line(RobustnessCommand, str(store), words[4:], "omnifuse robustness") == (replace(command, out="robustness"), found)
+    quick, found = command_line(RobustnessCommand, str(store), ["--quick"], "omnifuse robustness")
+    assert again(("omnifuse",), quick, found) == "omnifuse --quick"
+    data = FlairData(kind="flair1", path=str(store), keep_clouds=True, window=20)
+    assert (
+        again(("omnifuse",), quick, Found(str(store), "flair1", False, data)) == "omnifuse --kind flair1 --quick --window 20 --keep-clouds"
+    )
 
 
 def test_a_table_in_markdown_aligns_numbers_and_escapes_bars():
