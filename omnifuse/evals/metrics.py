@@ -166,7 +166,8 @@ class Multilabel(Config):
 class Regression(Config):
     """Quantities, by sums over what is known: number, truth, its square, prediction, error, size and square of the error.
 
-    Sums are of differences from `Quantities.mean`, so that float64 holds them to about 1e-12 of their size.
+    Sums are of differences from `Quantities.mean`, so that float64 holds them to about 1e-12 of their size. Where the truth does not
+    vary there is no R² (NaN): a constant quantity, or one so rare that places drawn again have none of it.
     """
 
     quantities: Quantities
@@ -203,7 +204,8 @@ class Regression(Config):
     def each(self, statistics: Num[Tensor, "*n 6 q"]) -> Float[Tensor, "*n q"]:
         number, y, squares, _, _, square = statistics.unbind(-2)
         variance = squares - y.square() / number
-        return torch.where(variance > 0, 1 - square / variance, torch.nan)
+        # of a constant truth rounding leaves about 1e-16 of the squares, and an R² of -1e15
+        return torch.where(variance > 1e-9 * squares, 1 - square / variance, torch.nan)
 
 
 def metric_of(labels: Labels) -> Metric:

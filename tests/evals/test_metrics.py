@@ -1,11 +1,14 @@
 """Metrics as sums over places, against worked examples and slow references."""
 
+import math
+
 import pytest
 import torch
 
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.metrics import Confusion, Multilabel, Regression, metric_of
+from omnifuse.evals.scoring import Scored
 from omnifuse.evals.segmentation import SegmentationScores
 
 TRUTH = torch.tensor([[0, 0, 1, 1], [2, 2, 3, 3], [0, 1, 2, 3]])
@@ -106,6 +109,30 @@ def test_regression_is_that_of_all_values_at_once(shape):
         assert scores[f"mae {name}{unit}"] == pytest.approx(e.abs().mean().item())
         assert scores[f"bias {name}{unit}"] == pytest.approx(e.mean().item())
     assert scores["r2"] == pytest.approx((scores["r2 height"] + scores["r2 cover"]) / 2)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.7, 250.3])
+def test_a_quantity_that_does_not_vary_has_no_r2_and_leaves_that_of_the_others_alone(level):
+    generator = torch.Generator().manual_seed(2)
+    truth = torch.randn(30, 2, 8, 8, generator=generator)
+    truth[:, 1] = level
+    guess = truth + 0.5 * torch.randn(truth.shape, generator=generator)
+    metric = Regression(BOTH)
+    found = Scored(metric.statistics(guess, truth), torch.arange(30), 0, metric)
+    assert math.isnan(found.each["cover"]) and found.score == found.each["height"] == pytest.approx(0.75, abs=0.02)
+    low, high = found.interval(0)
+    assert 0.7 < low < found.score < high < 0.8
+
+
+def test_the_interval_of_a_rare_quantity_is_of_the_draws_that_have_it():
+    generator = torch.Generator().manual_seed(4)
+    truth = torch.zeros(20, 1, 8, 8)
+    truth[3] = 0.8
+    guess = truth + 0.03 * torch.randn(truth.shape, generator=generator)
+    metric = Regression(Quantities(("water",), ("",), (0.04,), (0.17,)))
+    found = Scored(metric.statistics(guess, truth), torch.arange(20), 0, metric)
+    low, high = found.interval(0)
+    assert 0.9 < low < found.score < high < 1
 
 
 def test_a_single_quantity_may_come_without_its_axis_and_another_shape_is_named():
