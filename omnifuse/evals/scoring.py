@@ -1,6 +1,5 @@
 """Scores of one model under several views of the same places, with intervals, and differences between models place by place."""
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -124,8 +123,8 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return math.copysign(1, self.low) == math.copysign(1, self.high) and self.low * self.high != 0
+        """Whether the interval leaves out zero; that of a class that never occurs, which is not a number, leaves out nothing."""
+        return self.low > 0 or self.high < 0
 
 
 def paired_difference(first: Scored, second: Scored, seed: int, draws: int = DRAWS) -> Difference:

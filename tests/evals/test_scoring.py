@@ -1,5 +1,6 @@
 """Scores place by place: intervals, paired differences, folds, and the same result from any number of processes."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from omnifuse.errors import InputError
 from omnifuse.evals.metrics import Confusion
-from omnifuse.evals.scoring import Scored, paired_difference, score_views
+from omnifuse.evals.scoring import Difference, Scored, paired_difference, score_views
 from omnifuse.frames import Batch, Frames
 from omnifuse.nn.exchange import Processes
 
@@ -42,6 +43,12 @@ def test_a_model_is_no_better_than_itself():
     same = scored([10, 50, 90])
     found = paired_difference(same, same, 0)
     assert (found.value, found.low, found.high) == (0, 0, 0) and not found.clear
+
+
+def test_a_class_that_never_occurs_is_neither_better_nor_worse():
+    assert not Difference(math.nan, math.nan, math.nan, 3).clear
+    assert Difference(1.0, 0.5, 2.0, 3).clear and Difference(-1.0, -2.0, -0.5, 3).clear
+    assert not Difference(0.1, -0.5, 2.0, 3).clear and not Difference(0.0, 0.0, 1.0, 3).clear
 
 
 def test_only_places_that_both_were_scored_at_are_compared():

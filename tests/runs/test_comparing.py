@@ -49,6 +49,17 @@ def test_a_run_that_is_better_everywhere_is_clearly_better_by_class_too():
     assert set(classes) == {"field", "forest"} and all(by.clear and by.low <= by.value <= by.high for by in classes.values())
 
 
+def test_a_class_that_never_occurs_is_neither_better_nor_worse():
+    metric = Confusion(("field", "forest", "water"))
+
+    def padded(of: Scored) -> Scored:
+        return Scored(torch.nn.functional.pad(of.statistics, (0, 1, 0, 1)), of.place, 0, metric)
+
+    better, worse = (padded(scored([hits] * 10, list(range(10)))) for hits in (80, 60))
+    clear = {name: by.clear for name, by in class_differences(better, worse, 0).items()}
+    assert clear == {"field": True, "forest": True, "water": False}
+
+
 def test_other_metrics_protocols_and_labels_are_refused():
     ids = {0: "x", 1: "y"}
     first = measured("a", [50, 60], [0, 1], ids)
