@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from omnifuse.config import Config
@@ -20,7 +21,7 @@ class SegmentConfig(Config):
 
     Attributes:
         dice_weight: Weight of the Dice term beside the cross-entropy.
-        class_weights: Weight of each class in the cross-entropy; empty weighs all alike.
+        class_weights: Weight of each class in the cross-entropy; Dice leaves out classes of weight 0. Empty weighs all alike.
     """
 
     kind: Literal["segmentation"] = "segmentation"
@@ -53,13 +54,18 @@ class Segment(Objective):
                 f"segmentation: labels are {tuple(batch.target.shape)}, predictions {(len(logits), *logits.shape[2:])}. "
                 "Try: set the head's `gsd` to that of the labels."
             )
-        ignore = self.model.config.classes.ignore
-        entropy = cross_entropy(logits, batch.target.long(), ignore, self.weight)
-        overlap = dice(logits, batch.target.long(), ignore)
+        ignore, target = self.model.config.classes.ignore, batch.target.long()
+        entropy = cross_entropy(logits, target, ignore, self.weight)
+        overlap = dice(logits, target if self.weight is None else weighed(target, self.weight, ignore), ignore)
         counted = batch.target != ignore
         accuracy = ((logits.argmax(1) == batch.target) & counted).sum() / counted.sum().clamp(min=1)
         metrics = {"cross_entropy": entropy.detach(), "dice": overlap.detach(), "accuracy": accuracy}
         return LossOutput(entropy + self.config.dice_weight * overlap, metrics)
+
+
+def weighed(target: Int[Tensor, "b h w"], weight: Float[Tensor, " k"], ignore: int) -> Int[Tensor, "b h w"]:
+    """Return labels of which those of classes without weight are ignored."""
+    return target.masked_fill(weight[target.clamp(0, len(weight) - 1)] == 0, ignore)
 
 
 def class_weights(weights: tuple[float, ...], names: tuple[str, ...]) -> Tensor | None:

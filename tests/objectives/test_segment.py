@@ -24,6 +24,17 @@ def test_the_loss_is_cross_entropy_plus_dice():
     torch.testing.assert_close(segment(batch).loss, expected)
 
 
+def test_a_class_without_weight_is_not_trained_on():
+    torch.manual_seed(0)
+    segment = SegmentConfig(class_weights=(1.0, 1.0, 0.0)).build(FusionModel(model_config())).eval()
+    batch = places()
+    only = segment(replace(batch, target=torch.full_like(batch.target, 2)))
+    only.loss.backward()
+    assert only.loss == 0 and all(parameter.grad is None or not parameter.grad.any() for parameter in segment.parameters())
+    ignored = replace(batch, target=batch.target.masked_fill(batch.target == 2, CLASSES.ignore))
+    torch.testing.assert_close(segment(batch).loss, segment(ignored).loss)
+
+
 def test_one_batch_is_learned_by_heart():
     segment = objective()
     batch = places(s2=(2, 3), spot=(1, 1))
