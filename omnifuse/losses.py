@@ -114,8 +114,9 @@ def cross_entropy(
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy over the pixels that count; zero, with zero gradients, where none does."""
     total = functional.cross_entropy(logits.float(), target.long(), weight=weight, ignore_index=ignore, reduction="sum")
-    counted = (target != ignore).sum() if weight is None else weight[target[target != ignore].long()].sum()
-    return total / counted.clamp(min=1)
+    if weight is None:
+        return total / (target != ignore).sum().clamp(min=1)
+    return total / weight[target[target != ignore].long()].sum().clamp(min=1e-6)  # weights of a few places may sum to less than 1
 
 
 def dice(logits: Float[Tensor, "b k h w"], target: Int[Tensor, "b h w"], ignore: int = -1) -> Float[Tensor, ""]:

@@ -74,8 +74,10 @@ def test_cross_entropy_is_the_mean_over_pixels_that_count():
     logits, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
     target[0, :2] = 9
     torch.testing.assert_close(cross_entropy(logits, target, 9), functional.cross_entropy(logits, target, ignore_index=9))
-    weight = torch.tensor([1.0, 2.0, 0.5])
-    torch.testing.assert_close(cross_entropy(logits, target, 9, weight), functional.cross_entropy(logits, target, weight, ignore_index=9))
+    for scale in (1.0, 1e-3):  # however small: weights are relative to each other
+        weight = scale * torch.tensor([1.0, 2.0, 0.5])
+        expected = functional.cross_entropy(logits, target, weight, ignore_index=9)
+        torch.testing.assert_close(cross_entropy(logits, target, 9, weight), expected)
 
 
 def test_dice_of_a_perfect_and_of_an_opposite_prediction():
