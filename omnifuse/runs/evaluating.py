@@ -30,7 +30,7 @@ from omnifuse.evals.subsets import all_subsets, evaluate_subsets
 from omnifuse.frames import Batch
 from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.nn.exchange import Processes
-from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, plan
+from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, plan, scored_labels
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
@@ -125,7 +125,7 @@ def evaluate(model: str, found: Found, command: EvaluateCommand) -> Evaluation:
         result = probe_models(models, source, rule, found.path, command, device)
     else:
         for one in models:
-            check_labels(one.content.architecture.labels, source, one.name, found.path)
+            check_labels(one.content.architecture.labels, source, one.name, found.path, rule)
         planned = plan(models, source.info, rule, command.rows, split, command.seen)
         result = score_models(planned, source, rule, found.path, command, device, processes)
     if processes.rank == 0:
@@ -160,8 +160,7 @@ def score_models(
     processes: Processes,
 ) -> Evaluation:
     """Score each model at its places, and put the tables together."""
-    labels = planned[0].entrant.content.architecture.labels
-    assert labels is not None  # `check_labels` has said so
+    labels = scored_labels(planned[0].entrant.content.architecture.labels, source)
     metric = metric_for(rule, labels)
     scored: dict[str, Scored] = {}
     by_model: list[tuple[Planned, Scored]] = []

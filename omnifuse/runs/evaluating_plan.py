@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int
 
-from omnifuse.classes import Labels
+from omnifuse.classes import Labels, Quantities
 from omnifuse.config import Config, from_dict
 from omnifuse.data.place import PlaceSource, labels_of
 from omnifuse.data.subset import split_by_text
@@ -138,8 +138,16 @@ def plan(
     return planned
 
 
-def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str) -> None:
-    """Raise an error where a model does not predict what the labels of a source speak of."""
+def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str, rule: Protocol | None = None) -> None:
+    """Raise an error where a model does not predict what the labels of a source speak of.
+
+    Args:
+        model: What it predicts.
+        source: Places with the labels to be scored.
+        name: Of the model.
+        path: Of the places.
+        rule: The protocol; it says above which share a class is present, whatever the model was taught.
+    """
     labels = labels_of(source)
     if model is None:
         raise ConfigError(f"{name}: predicts nothing, it only embeds. Try: a fine-tuned model, or `omnifuse evaluate --probe linear`.")
@@ -149,6 +157,28 @@ def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str
         raise InputError(
             f"{path}: labels are {', '.join(labels.names)}; {name} predicts {', '.join(model.names)}. Try: the labels it was trained on."
         )
+    known = _meaning(model)
+    for what, found in _meaning(labels).items():
+        if found != known[what] and not (what == "present_above" and rule is not None):
+            raise InputError(
+                f"{path}: `{what}` of the labels is {found}; {name} was trained on {known[what]}. Try: the labels it was trained on."
+            )
+
+
+def scored_labels(model: Labels | None, source: PlaceSource) -> Labels:
+    """Return the labels to score by: those of the places; quantities about the level that the model measured, as its own results are."""
+    labels = labels_of(source)
+    assert model is not None and labels is not None  # `check_labels` has said so
+    return model if isinstance(labels, Quantities) else labels
+
+
+def _meaning(labels: Labels) -> dict[str, object]:
+    """Return what labels of the same names may still differ in."""
+    if isinstance(labels, Quantities):
+        return {"units": labels.units}
+    ignored = labels.ignore if 0 <= labels.ignore < len(labels.names) else "no class"  # another number beyond them is as good
+    above = {} if labels.exclusive else {"present_above": labels.present_above}
+    return {"exclusive": labels.exclusive, "ignore": ignored, **above}
 
 
 def _row(protocol: Protocol, model: Entrant, asked: int) -> int:

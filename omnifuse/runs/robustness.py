@@ -22,7 +22,7 @@ from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.models.model import FusionModel
 from omnifuse.nn.exchange import Processes
 from omnifuse.runs.evaluating import metric_for, relabeled
-from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, plan
+from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, plan, scored_labels
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
@@ -84,7 +84,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         raise ConfigError(f"robustness: {model} is {len(models)} models. Try: one of them, such as {models[0].name}.")
     console.print(str(found), markup=False)
     source = relabeled(found.open(), models, rule, found.path)
-    check_labels(models[0].content.architecture.labels, source, models[0].name, found.path)
+    check_labels(models[0].content.architecture.labels, source, models[0].name, found.path, rule)
     split = (command.split, command.values) if command.split else None
     [planned] = plan(models, source.info, rule, command.rows, split, command.seen)
     places = planned.places
@@ -104,7 +104,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
             module,
             lambda: _counted(batches(), len(places) * (rank + 1) // world - len(places) * rank // world, progress),
             {name: predictor.modalities[name] for name in names},
-            metric_for(rule, module.config.labels),
+            metric_for(rule, scored_labels(module.config.labels, source)),
             command.seed,
             size=source.size,
             config=QUICK if command.quick else command.harms,

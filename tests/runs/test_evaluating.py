@@ -3,18 +3,22 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from small_models import contrast, fusion_model
 
+from omnifuse.classes import ClassTable, Quantities
 from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import write_store
 from omnifuse.errors import ConfigError, InputError
+from omnifuse.evals.metrics import Confusion, Multilabel, Regression
 from omnifuse.evals.protocols import PROTOCOLS
-from omnifuse.runs.evaluating_plan import Entrant, Training, plan
+from omnifuse.runs.evaluating import metric_for
+from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, plan, scored_labels
 from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.results import read_results
 from omnifuse.zoo import save_model, save_pretrained
@@ -111,6 +115,45 @@ def test_a_model_of_another_division_is_no_row_of_the_protocol():
         plan([entrant((1, 2))], INFO, PROTOCOLS["pastis"], (), None, "refuse")
     with pytest.raises(ConfigError, match="split by region, not fold"):
         plan([entrant((1, 2), "region")], INFO, PROTOCOLS["pastis"], (), None, "refuse")
+
+
+GENERA = ClassTable(("Abies", "Acer"), ("#111111", "#222222"), exclusive=False, present_above=0.07)
+HEIGHT = Quantities(("height",), ("m",), (10.0,), (4.0,))
+
+
+def labeled(labels: ClassTable | Quantities) -> Landscape:
+    """Places of which nothing but the labels is asked."""
+    source = Landscape(LandscapeConfig(places=1, size=16, hr=4))
+    source.classes, source.quantities = (labels, None) if isinstance(labels, ClassTable) else (None, labels)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("trained", "changes", "words"),
+    [
+        (HEIGHT, {"units": ("dm",)}, r"`units` of the labels is \('dm',\); mine was trained on \('m',\)\. Try"),
+        (GENERA, {"present_above": 0.5}, r"`present_above` of the labels is 0.5; mine was trained on 0.07"),
+        (GENERA, {"exclusive": True}, "`exclusive` of the labels is True"),
+        (replace(GENERA, exclusive=True), {"ignore": 0}, "`ignore` of the labels is 0; mine was trained on no class"),
+    ],
+)
+def test_labels_of_the_same_names_that_mean_something_else_are_refused(trained, changes, words):
+    check_labels(trained, labeled(trained), "mine", "there")
+    with pytest.raises(InputError, match=words):
+        check_labels(trained, labeled(replace(trained, **changes)), "mine", "there")
+
+
+def test_labels_are_scored_as_the_places_have_them():
+    """A protocol says above which share a genus is there, not the model; labels beyond the classes are void by any number."""
+    taught = replace(GENERA, present_above=0.5)
+    check_labels(taught, labeled(GENERA), "mine", "there", PROTOCOLS["treesatai"])
+    metric = metric_for(PROTOCOLS["treesatai"], scored_labels(taught, labeled(GENERA)))
+    assert isinstance(metric, Multilabel) and metric.classes.present_above == 0.07
+    taught, there = (replace(GENERA, exclusive=True, ignore=void) for void in (-1, 2))
+    check_labels(taught, labeled(there), "mine", "there")
+    assert metric_for(None, scored_labels(taught, labeled(there))) == Confusion(GENERA.names, void=2)
+    measured = replace(HEIGHT, mean=(7.0,))  # what the truth is counted about, as in the model's own results
+    assert metric_for(None, scored_labels(measured, labeled(HEIGHT))) == Regression(measured)
 
 
 def test_wrong_input_is_one_sentence(made, tmp_path, capsys):
