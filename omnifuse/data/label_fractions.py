@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 
 from omnifuse.classes import ClassTable
 from omnifuse.data.place import PlaceSource, labels_of, read_sensors
-from omnifuse.data.splits import FRACTIONS, fraction_column
+from omnifuse.data.splits import FRACTIONS, fraction_column, next_in_proportion
 from omnifuse.data.target_rules import class_shares
 from omnifuse.errors import ConfigError
 
@@ -14,8 +14,8 @@ def stratified_fraction(source: PlaceSource, indices: Int[np.ndarray, " n"], fra
     """Return a share of places in ascending order, at least one; smaller shares lie within larger ones.
 
     The smallest share covers the classes first, the rarest first; what follows keeps them in proportion (`fraction_column`).
-    Quantities are not stratified. Only labels are read, and none where all are taken. Shares of 1, 5, 10, 25 and 50 % are nested
-    whatever is asked for; any other lies within the next larger of these.
+    Quantities are not stratified. Only labels are read, and none where all are taken. Any share, such as 20 %, has all places of the
+    next smaller one of 1, 5, 10, 25 and 50 %, and those of the next larger that come first in proportion (`next_in_proportion`).
 
     Raises:
         ConfigError: for a share that is not in (0, 1].
@@ -25,13 +25,15 @@ def stratified_fraction(source: PlaceSource, indices: Int[np.ndarray, " n"], fra
     if fraction == 1:
         return np.sort(indices)
     ids = [str(source.info[int(index)]["id"]) for index in indices]
-    column = np.array(fraction_column(ids, class_weights(source, indices), seed))
+    weights = class_weights(source, indices)
+    column = np.array(fraction_column(ids, weights, seed))
     within = next(step for step in FRACTIONS if 100 * fraction <= step + 1e-9)
     taken = np.flatnonzero(column <= within)
     wanted = max(1, round(fraction * len(indices)))
     if wanted < len(taken):  # a share of its own: the smaller steps whole, then the first of the next one
-        smaller = np.flatnonzero(column < within)
-        taken = np.concatenate([smaller, np.setdiff1d(taken, smaller)])[:wanted]
+        smaller = column < within
+        more = next_in_proportion(ids, weights, seed, smaller, column == within, wanted - int(smaller.sum()))
+        taken = np.concatenate([np.flatnonzero(smaller), more])
     return np.sort(indices[taken])
 
 

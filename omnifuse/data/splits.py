@@ -42,6 +42,38 @@ def fraction_column(ids: Sequence[str], weights: ClassWeights, seed: int, fracti
     return _in_place(order, [fractions[number] for number in part])
 
 
+def next_in_proportion(
+    ids: Sequence[str], weights: ClassWeights, seed: int, taken: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], count: int
+) -> Int[np.ndarray, " count"]:
+    """Return `count` places to follow those taken, in their order: with each the classes are as near as can be to their share of all.
+
+    Nearest is the smallest chi-square: the squared surplus of each class over its total. The order does not depend on `count`, so
+    fewer places are the first of more.
+
+    Args:
+        ids: Of all places.
+        weights: How much of each class they have.
+        seed: Tells equally good places apart.
+        taken: Those that are there already.
+        among: Those to choose from.
+        count: How many.
+    """
+    order = _seeded_order(ids, seed, "split/fraction")
+    order = order[among[order]]
+    scaled = np.asarray(weights, np.float64) / np.sqrt(np.maximum(np.sum(weights, 0), 1e-300))
+    line = scaled.sum(0) / max(len(ids), 1)  # what a place of everything at once would bring
+    surplus = scaled[taken].sum(0) - taken.sum() * line
+    gain = scaled[order] - line
+    own, free = np.square(gain).sum(1), np.ones(len(order), bool)
+    chosen = np.empty(count, np.int64)
+    for number in range(count):
+        cost = np.round(2 * gain @ surplus + own, 12)  # so that the last bits of a product decide nothing
+        best = int(np.argmin(np.where(free, cost, np.inf)))
+        chosen[number], free[best] = order[best], False
+        surplus += gain[best]
+    return chosen
+
+
 def fold_column(ids: Sequence[str], weights: ClassWeights, seed: int, folds: int, groups: Sequence[str] | None = None) -> list[int]:
     """Return the fold (1, 2, ...) of each place.
 
