@@ -54,7 +54,8 @@ class Confusion(Config):
     Attributes:
         classes: Their names.
         void: Label that counts for nothing; -1 if there is none. A prediction of `void` where the truth is a class is left out by
-            the reference's rule (`miou`), and an error by the other (`miou_void_error`), which also scores absent classes as 0.
+            the reference's rule (`miou`, `accuracy`), and an error by the other (`miou_void_error`, which also scores absent classes as
+            0, and `accuracy_void_error`).
         scored: Classes whose mean is taken; empty takes all but `void`. Pixels of the others still count as errors.
         drop: Classes whose rows and columns are deleted, as `void`'s are.
         headline: `miou`, `macro_f1` or `accuracy`.
@@ -89,13 +90,12 @@ class Confusion(Config):
         with_void = statistics.clone()
         if 0 <= self.void < len(self.classes):
             with_void[..., self.void, :] = 0
-        strict = class_iou(with_void)[..., self._counted()].nan_to_num(0.0).mean(-1)
-        total = kept.double().sum((-1, -2))
         return {
             "miou": self._mean(iou),
             "macro_f1": self._mean(f1),
-            "accuracy": kept.double().diagonal(dim1=-2, dim2=-1).sum(-1) / total,
-            "miou_void_error": strict,
+            "accuracy": _accuracy(kept),
+            "miou_void_error": class_iou(with_void)[..., self._counted()].nan_to_num(0.0).mean(-1),
+            "accuracy_void_error": _accuracy(with_void),
         }
 
     def names(self) -> tuple[str, ...]:
@@ -117,6 +117,12 @@ class Confusion(Config):
     def _mean(self, score: Tensor) -> Tensor:
         counted = score[..., self._counted()]
         return counted.nanmean(-1) if self.absent is None else counted.nan_to_num(self.absent).mean(-1)
+
+
+def _accuracy(matrix: Num[Tensor, "*n k k"]) -> Float[Tensor, "*n"]:
+    """Return the share of what a table counts that is right, in float64; NaN of an empty table."""
+    counts = matrix.double()
+    return counts.diagonal(dim1=-2, dim2=-1).sum(-1) / counts.sum((-1, -2))
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ _ALL = (
         rows=_FOLDS,
         target=_exclusive("pastis"),
         metric=_void,
-        prints=("miou", "miou_void_error", "accuracy"),
+        prints=("miou", "miou_void_error", "accuracy", "accuracy_void_error"),
     ),
     Protocol(
         name="pastis_fold1",
@@ -174,7 +174,7 @@ _ALL = (
         rows=_FOLDS[:1],
         target=_exclusive("pastis_fold1"),
         metric=_void,
-        prints=("miou", "miou_void_error", "accuracy"),
+        prints=("miou", "miou_void_error", "accuracy", "accuracy_void_error"),
     ),
     Protocol(
         name="pastis_multilabel",

@@ -18,6 +18,7 @@ METRICS = {
     "weighted_f1": "weighted F1",
     "micro_f1": "micro F1",
     "accuracy": "accuracy",
+    "accuracy_void_error": "accuracy, void is an error",
     "r2": "R²",
 }
 

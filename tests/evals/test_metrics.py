@@ -22,7 +22,7 @@ def logits_of(guess: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 def test_both_void_rules_of_the_worked_example():
-    """Void id 3 of 4 classes: mIoU 61.1111 and 57.7778 (the reference's and PANGAEA's rule)."""
+    """Void id 3 of 4 classes: mIoU 61.1111 and 57.7778, OA 75 and 66.6667 (the reference's and PANGAEA's rule)."""
     metric = Confusion(("a", "b", "c", "void"), void=3)
     counts = metric.statistics(logits_of(GUESS[:, None], 4), TRUTH[:, None])
     # The truth's void is left out when counting; the other rule counts predictions of void as errors.
@@ -30,6 +30,7 @@ def test_both_void_rules_of_the_worked_example():
     scores = {name: 100 * value.item() for name, value in metric.scores(counts.sum(0)).items()}
     assert scores["miou"] == pytest.approx(61.1111, abs=1e-4) and scores["accuracy"] == pytest.approx(75.0)
     assert scores["miou_void_error"] == pytest.approx(57.7778, abs=1e-4)
+    assert scores["accuracy_void_error"] == pytest.approx(66.6667, abs=1e-4)
 
 
 def test_scores_of_many_tables_are_those_of_each():
@@ -40,7 +41,9 @@ def test_scores_of_many_tables_are_those_of_each():
         reference = SegmentationScores.from_matrix(table, 4)
         assert together["miou"][i].item() == pytest.approx(reference.miou, rel=1e-12)
         assert together["macro_f1"][i].item() == pytest.approx(reference.macro_f1, rel=1e-12)
-        assert together["miou_void_error"][i].item() == pytest.approx(SegmentationScores.from_matrix_pangaea(table, 4).miou, rel=1e-12)
+        strict = SegmentationScores.from_matrix_pangaea(table, 4)
+        assert together["miou_void_error"][i].item() == pytest.approx(strict.miou, rel=1e-12)
+        assert together["accuracy_void_error"][i].item() == pytest.approx(strict.accuracy, rel=1e-12)
 
 
 def test_a_class_that_is_not_scored_still_costs_and_a_dropped_one_does_not():

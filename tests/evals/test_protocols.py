@@ -39,6 +39,8 @@ def test_the_worked_example_of_pastis_under_both_rules_of_void():
     found = scores(metric, counted(metric, truth, guess))
     assert found["miou"] == pytest.approx(0.611111, abs=1e-6) and found["accuracy"] == pytest.approx(0.75)
     assert found["miou_void_error"] == pytest.approx(0.577778, abs=1e-6)
+    assert found["accuracy_void_error"] == pytest.approx(0.666667, abs=1e-6)
+    assert set(found) >= set(PROTOCOLS["pastis"].prints) == {"miou", "miou_void_error", "accuracy", "accuracy_void_error"}
 
 
 def test_background_counts_in_pastis_and_folds_are_summed_before_they_are_scored():
