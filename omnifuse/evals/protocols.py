@@ -10,11 +10,15 @@ from difflib import get_close_matches
 from omnifuse.classes import ClassTable, Labels
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, HUB_PROTOCOLS
 from omnifuse.data.sources.flair_protocols import flair_merge
+from omnifuse.data.sources.pastis_layout import CLASSES as PASTIS
+from omnifuse.data.sources.treesatai_layout import GENERA
 from omnifuse.data.target_rules import PresenceConfig, TargetConfig
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.metrics import Confusion, Metric, Multilabel
 
 Value = int | str
+_NO_PROTOCOL = "no protocol, for the score of its kind of labels"
+_CONVERT = "`omnifuse data convert flair2 PATH OUT --protocol {}`"
 
 
 @dataclass(frozen=True)
@@ -89,32 +93,37 @@ def _table(labels: Labels, name: str) -> ClassTable:
     return labels
 
 
-def _exclusive(name: str) -> Callable[[Labels], tuple[TargetConfig, ...]]:
-    """Take label maps as they are."""
+def _pastis(name: str) -> Callable[[Labels], tuple[TargetConfig, ...]]:
+    """Take the label maps of PASTIS as they are."""
 
     def rules(labels: Labels) -> tuple[TargetConfig, ...]:
-        if not _table(labels, name).exclusive:
+        table = _table(labels, name)
+        if not table.exclusive:
             raise InputError(f"protocol {name}: scores label maps, these labels hold several classes at once. Try: `treesatai`.")
+        if table.names != PASTIS.names:
+            raise _other_classes(name, table, "the 20 of PASTIS", _NO_PROTOCOL)
         return ()
 
     return rules
 
 
-def _flair(name: str, accepted: tuple[str, ...], made: str = "") -> Callable[[Labels], tuple[TargetConfig, ...]]:
+def _flair(name: str, remedy: str, accepted: tuple[str, ...], made: str = "") -> Callable[[Labels], tuple[TargetConfig, ...]]:
     """Take labels of the `accepted` nomenclatures as they are, and make those of `made` from all 19 classes."""
 
     def rules(labels: Labels) -> tuple[TargetConfig, ...]:
-        names = _table(labels, name).names
-        if any(names == (FLAIR_PROTOCOLS | HUB_PROTOCOLS)[one].classes.names for one in accepted):
+        table = _table(labels, name)
+        if any(table.names == (FLAIR_PROTOCOLS | HUB_PROTOCOLS)[one].classes.names for one in accepted):
             return ()
-        if made and names == FLAIR_PROTOCOLS["flair19"].classes.names:
+        if made and table.names == FLAIR_PROTOCOLS["flair19"].classes.names:
             return (flair_merge(made),)
-        raise InputError(
-            f"protocol {name}: labels are the {len(names)} classes {', '.join(names[:3])}, ...; expected those of "
-            f"{' or '.join((*accepted, *(['flair19'] if made else [])))}. Try: read the data with one of these nomenclatures."
-        )
+        raise _other_classes(name, table, f"those of {' or '.join((*accepted, *(['flair19'] if made else [])))}", remedy)
 
     return rules
+
+
+def _other_classes(name: str, table: ClassTable, expected: str, remedy: str) -> InputError:
+    found = f"the {len(table.names)} classes {', '.join(table.names[:3])}, ..."
+    return InputError(f"protocol {name}: labels are {found}; expected {expected}. Try: {remedy}.")
 
 
 def _deleted(dropped: tuple[int, ...]) -> Callable[[ClassTable], Metric]:
@@ -126,13 +135,19 @@ def _deleted(dropped: tuple[int, ...]) -> Callable[[ClassTable], Metric]:
     return metric
 
 
-def _presence(name: str, above: float, without: tuple[str, ...] = ()) -> Callable[[Labels], tuple[TargetConfig, ...]]:
-    """Ask which classes are there, more than a share of the place."""
+def _presence(
+    name: str, above: float, whole: tuple[str, ...], asked: tuple[str, ...], of: str
+) -> Callable[[Labels], tuple[TargetConfig, ...]]:
+    """Ask which classes are there, more than a share of the place: of labels that have the `whole` of the classes, or those alone."""
 
     def rules(labels: Labels) -> tuple[TargetConfig, ...]:
         table = _table(labels, name)
-        done = not table.exclusive and table.present_above == above and not set(without) & set(table.names)
-        return () if done else (PresenceConfig(without=tuple(one for one in without if one in table.names), above=above),)
+        if table.names not in (whole, asked):
+            raise _other_classes(name, table, f"the {len(whole)} of {of}", _NO_PROTOCOL)
+        if table.names == asked and not table.exclusive and table.present_above == above:
+            return ()
+        without = tuple(one for number, one in enumerate(table.names) if one not in asked and number != table.ignore)
+        return (PresenceConfig(without=without, above=above),)
 
     return rules
 
@@ -162,7 +177,7 @@ _ALL = (
         source=_PASTIS,
         key="fold",
         rows=_FOLDS,
-        target=_exclusive("pastis"),
+        target=_pastis("pastis"),
         metric=_void,
         prints=("miou", "miou_void_error", "accuracy", "accuracy_void_error"),
     ),
@@ -172,7 +187,7 @@ _ALL = (
         source=_PASTIS,
         key="fold",
         rows=_FOLDS[:1],
-        target=_exclusive("pastis_fold1"),
+        target=_pastis("pastis_fold1"),
         metric=_void,
         prints=("miou", "miou_void_error", "accuracy", "accuracy_void_error"),
     ),
@@ -183,7 +198,7 @@ _ALL = (
         source="arXiv:2404.08351, code gastruc/OmniSat",
         key="fold",
         rows=_FOLDS[:1],
-        target=_presence("pastis_multilabel", 0.0, ("background",)),
+        target=_presence("pastis_multilabel", 0.0, PASTIS.names, PASTIS.names[1:19], "PASTIS"),
         metric=Multilabel,
         prints=("macro_f1", "weighted_f1", "micro_f1"),
     ),
@@ -194,7 +209,7 @@ _ALL = (
         source="arXiv:2310.13336, code IGNF/FLAIR-2",
         key="split",
         rows=_PARTS,
-        target=_flair("flair_12", ("flair13",), "flair13"),
+        target=_flair("flair_12", _CONVERT.format("flair13"), ("flair13",), "flair13"),
         metric=lambda table: Confusion(table.names, scored=tuple(range(12))),
         prints=("miou", "accuracy"),
     ),
@@ -204,7 +219,7 @@ _ALL = (
         source="code IGNF/FLAIR-2",
         key="split",
         rows=_PARTS,
-        target=_flair("flair_13", ("flair13",), "flair13"),
+        target=_flair("flair_13", _CONVERT.format("flair13"), ("flair13",), "flair13"),
         metric=lambda table: Confusion(table.names, absent=1.0),
         prints=("miou", "accuracy"),
     ),
@@ -215,7 +230,7 @@ _ALL = (
         source="code IGNF/FLAIR-1",
         key="split",
         rows=_PARTS,
-        target=_flair("flair_15", ("flair19", "flair15")),
+        target=_flair("flair_15", _CONVERT.format("flair19"), ("flair19", "flair15")),
         metric=_deleted((14, 15, 16, 18)),
         prints=("miou", "accuracy"),
     ),
@@ -225,7 +240,7 @@ _ALL = (
         source="papers by others than its authors; say which figure it is",
         key="split",
         rows=_PARTS,
-        target=_flair("flair_19", ("flair19",)),
+        target=_flair("flair_19", _CONVERT.format("flair19"), ("flair19",)),
         metric=lambda table: Confusion(table.names),
         prints=("miou", "accuracy"),
     ),
@@ -236,7 +251,7 @@ _ALL = (
         source="arXiv:2506.07080, code IGNF/FLAIR-HUB",
         key="split",
         rows=_PARTS,
-        target=_flair("flair_hub", ("cosia15", "cosia19")),
+        target=_flair("flair_hub", "`omnifuse data convert flair-hub PATH OUT --labels cosia`", ("cosia15", "cosia19")),
         metric=_deleted((15, 16, 17, 18)),
         prints=("miou", "accuracy"),
     ),
@@ -247,7 +262,7 @@ _ALL = (
         source="arXiv:2404.08351, code gastruc/OmniSat",
         key="split",
         rows=_PARTS,
-        target=_presence("treesatai", 0.07),
+        target=_presence("treesatai", 0.07, GENERA, GENERA, "TreeSatAI"),
         metric=Multilabel,
         prints=("macro_f1", "weighted_f1", "micro_f1"),
     ),

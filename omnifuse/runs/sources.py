@@ -151,7 +151,7 @@ class FlairData(Config):
 
     kind: Literal["flair1", "flair2"] = "flair2"
     path: str
-    protocol: str = "flair12"
+    protocol: str = "flair13"
     window: int = 40
     keep_clouds: bool = False
     monthly: bool = False

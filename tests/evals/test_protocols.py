@@ -1,5 +1,7 @@
 """Protocols score as the literature does: its worked examples, its traps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import one_hot
@@ -7,13 +9,14 @@ from torch.nn.functional import one_hot
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS, HUB_PROTOCOLS
 from omnifuse.data.sources.pastis_layout import CLASSES
+from omnifuse.data.sources.treesatai_layout import GENERA
 from omnifuse.data.target_rules import MergeConfig, PresenceConfig
 from omnifuse.data.targets import TargetConfig
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.protocols import PROTOCOLS, protocol
 from omnifuse.evals.scoring import Scored
 
-GENERA = ClassTable(("Abies", "Acer", "Alnus"), ("#000000",) * 3, exclusive=False, present_above=0.07)
+TREES = ClassTable(GENERA, ("#000000",) * 15, exclusive=False, present_above=0.07)
 
 
 def counted(metric, truth: list[list[int]], guess: list[list[int]]) -> torch.Tensor:
@@ -118,8 +121,9 @@ def test_deleted_classes_vanish_from_truth_and_prediction(name, whole, fewer, dr
 
 def test_a_genus_is_there_above_seven_hundredths_and_both_means_are_given():
     rule = PROTOCOLS["treesatai"]
-    assert rule.target(GENERA) == () and rule.prints[:2] == ("macro_f1", "weighted_f1")
-    metric = rule.metric(GENERA)
+    assert rule.target(TREES) == () and rule.prints[:2] == ("macro_f1", "weighted_f1")
+    assert rule.target(replace(TREES, present_above=0.5)) == (PresenceConfig(above=0.07),)
+    metric = rule.metric(replace(TREES, names=GENERA[:3], colors=TREES.colors[:3]))
     shares = torch.tensor([[0.5, 0.07, 0.0], [0.9, 0.071, 0.0]])
     said = torch.tensor([[1.0, -1.0, -1.0], [1.0, -1.0, 1.0]])
     found = scores(metric, metric.statistics(said, shares).sum(0))
@@ -142,8 +146,14 @@ def test_what_a_protocol_cannot_score_is_refused_in_words():
         protocol("flair12")
     with pytest.raises(InputError, match=r"flair_12: labels are the 12 classes building.*flair13 or flair19"):
         PROTOCOLS["flair_12"].target(FLAIR_PROTOCOLS["flair12"].classes)
+    with pytest.raises(InputError, match=r"Try: `omnifuse data convert flair2 PATH OUT --protocol flair13`"):
+        PROTOCOLS["flair_12"].target(FLAIR_PROTOCOLS["flair12"].classes)
+    other = replace(CLASSES, names=(*CLASSES.names[:-1], "cloud"))
+    for name in ("pastis", "pastis_fold1", "pastis_multilabel", "treesatai"):
+        with pytest.raises(InputError, match=rf"{name}: labels are the 20 classes background, .*; expected the (20 of PASTIS|15 of Tree)"):
+            PROTOCOLS[name].target(other)
     with pytest.raises(InputError, match="several classes at once"):
-        PROTOCOLS["pastis"].target(GENERA)
+        PROTOCOLS["pastis"].target(TREES)
     with pytest.raises(InputError, match="quantities height"):
         PROTOCOLS["treesatai"].target(Quantities(("height",), ("m",), (0.0,), (1.0,)))
 
@@ -152,7 +162,7 @@ def test_what_a_protocol_cannot_score_is_refused_in_words():
 def test_every_protocol_says_its_rule_and_its_source(name):
     one = PROTOCOLS[name]
     assert one.name == name and len(one.words) > 40 and one.source and one.rows and one.key in ("fold", "split")
-    table = {"f": FLAIR_PROTOCOLS["flair19"].classes, "p": CLASSES, "t": GENERA}[name[0]]
+    table = {"f": FLAIR_PROTOCOLS["flair19"].classes, "p": CLASSES, "t": TREES}[name[0]]
     table = HUB_PROTOCOLS["cosia19"].classes if name == "flair_hub" else table
     metric = one.metric(applied(one.target(table), table))
     assert metric.headline == one.prints[0] and set(one.prints) <= set(metric.scores(metric.blank().sum(0)))

@@ -113,7 +113,7 @@ def test_what_a_model_was_trained_on_is_not_measured_unsaid(made, tmp_path, caps
     assert main([*start, "--split", "fold", "--values", "1", "--seen", "allowed"]) == 0
     for page in ("robustness.md", "report/report.html"):
         assert "This is no score of unseen places." in (tmp_path / "out" / page).read_text(encoding="utf-8")
-    assert main([*start, "--protocol", "pastis_fold1"]) == 4 and "its rows train on 1, 2, 3" in capsys.readouterr().err
+    assert main([*start, "--protocol", "pastis_fold1"]) == 3 and "expected the 20 of PASTIS" in capsys.readouterr().err
 
 
 def test_a_model_of_labels_made_by_rules_is_measured_on_those(made, tmp_path):

@@ -60,7 +60,7 @@ class Flair:
         self,
         path: Path,
         series: bool = True,
-        protocol: str = "flair12",
+        protocol: str = "flair13",
         window: int = 40,
         clouds: CloudFilter | None = PUBLISHED,
         monthly: bool = False,
