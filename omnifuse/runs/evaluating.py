@@ -30,7 +30,7 @@ from omnifuse.evals.subsets import all_subsets, evaluate_subsets
 from omnifuse.frames import Batch
 from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.nn.exchange import Processes
-from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, plan, scored_labels
+from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, missing_rows, plan, scored_labels
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
@@ -56,8 +56,8 @@ class EvaluateCommand(Config):
         seen: Whether a model may be scored at places that it was trained on; the page then says so.
         subsets: Score every subset of the sensors, or all sensors together alone.
         sensors: Sensors to use; all that the model reads without.
-        probe: Score pretrained encoders by a linear map or by neighbors of their frozen features, taught by the places that are
-            not scored.
+        probe: Score pretrained encoders by a linear map or by neighbors of their frozen features.
+        taught: Values of `--split` whose places a probe learns from; without, all that are not scored but for `val`, `test` and `buffer`.
         probe_cells: Ground cells of each place that a probe learns from and is scored at.
         batch_size: Places that go through the model together.
         workers: Processes that read ahead; 0 reads in this one.
@@ -74,6 +74,7 @@ class EvaluateCommand(Config):
     subsets: Literal["all", "full"] = "all"
     sensors: tuple[str, ...] = ()
     probe: Literal["none", "linear", "knn"] = "none"
+    taught: tuple[str, ...] = ()
     probe_cells: int = 16
     batch_size: int = 8
     workers: int = 0
@@ -112,6 +113,8 @@ def evaluate(model: str, found: Found, command: EvaluateCommand) -> Evaluation:
     began = time.monotonic()
     if bool(command.split) != bool(command.values):
         raise ConfigError("evaluation: `--split` and `--values` belong together. Try: --split fold --values 5.")
+    if command.taught and command.probe == "none":
+        raise ConfigError("evaluation: `--taught` says what a probe learns from. Try: with --probe linear.")
     models, rule = entrants(model), protocol(command.protocol) if command.protocol else None
     console.print(str(found), markup=False)
     source = relabeled(found.open(), models, rule, found.path)
@@ -181,7 +184,8 @@ def score_models(
         by_model.append((one, found["+".join(names)]))
         if not sheets and processes.rank == 0:
             sheets = draw_from(module, view, one.places)
-    return Evaluation(rule, scored, by_model, [one.note for one in planned if one.note], labels, sheets)
+    notes = [*missing_rows(rule, len(planned)), *(one.note for one in planned if one.note)]
+    return Evaluation(rule, scored, by_model, notes, labels, sheets)
 
 
 def metric_for(rule: Protocol | None, labels: Labels) -> Metric:

@@ -181,6 +181,13 @@ def _meaning(labels: Labels) -> dict[str, object]:
     return {"exclusive": labels.exclusive, "ignore": ignored, **above}
 
 
+def missing_rows(protocol: Protocol | None, number: int) -> list[str]:
+    """Return a note where so many models are not all that a protocol has rows for."""
+    if protocol is None or number >= len(protocol.rows):
+        return []
+    return [f"{number} of {len(protocol.rows)} rows of protocol {protocol.name}: not the published figure, which is of all of them."]
+
+
 def _row(protocol: Protocol, model: Entrant, asked: int) -> int:
     """Return the row of a protocol that a model belongs to, from 0."""
     if not 0 <= asked <= len(protocol.rows):

@@ -29,7 +29,7 @@ def report(
     known = replace(read_facts(folder), labels=labels if isinstance(labels, ClassTable) else None)
     printed = [KeyFigure(metric_name(name), value, note) for name, value, note in _figures(result) if name != result.whole.metric.headline]
     content = Report(
-        title=f"Evaluation by the protocol {result.protocol.name}" if result.protocol else "Evaluation",
+        title=f"Evaluation by the protocol {_name(result)}" if result.protocol else "Evaluation",
         subtitle=f"{facts['model']}; {facts['data']}; {', '.join(facts['parts'])}: {len(result.whole.place)} places",
         seed=SEED,
         key_figures=(*key_figures(known), *printed),
@@ -51,7 +51,7 @@ def report(
 def said(result: Evaluation) -> list[str]:
     """Return the figures as lines for a terminal: those that the literature prints, then every subset."""
     head, whole = result.whole.metric.headline, result.whole
-    lines = [f"{result.protocol.name if result.protocol else 'evaluation'}, {len(whole.place)} places, all sensors:"]
+    lines = [f"{_name(result)}, {len(whole.place)} places, all sensors:"]
     lines += [f"  {metric_name(name)} {value} ({note})" for name, value, note in _figures(result)]
     if len(result.models) > 1:
         lines += [f"  {one.part} alone: {metric_name(head)} {score_text(scored.score, head)}" for one, scored in result.models]
@@ -60,6 +60,14 @@ def said(result: Evaluation) -> list[str]:
             low, high = (score_text(edge, head) for edge in scored.interval(SEED))
             lines.append(f"  {view_name(view)}: {metric_name(head)} {score_text(scored.score, head)} ({low} to {high})")
     return lines + [f"note: {note}" for note in result.notes]
+
+
+def _name(result: Evaluation) -> str:
+    """Return what the figures are of; of a cross-validation that is not whole, how much of it."""
+    rule = result.protocol
+    if rule is None or len(result.models) >= len(rule.rows):
+        return rule.name if rule else "evaluation"
+    return f"{rule.name} ({len(result.models)} of {len(rule.rows)} rows)"
 
 
 def _figures(result: Evaluation) -> list[tuple[str, str, str]]:

@@ -17,10 +17,11 @@ from omnifuse.frames import Batch
 from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.objectives.contrast import Contrast
 from omnifuse.runs.evaluating import EvaluateCommand, Evaluation, metric_for
-from omnifuse.runs.evaluating_plan import Entrant, Planned
+from omnifuse.runs.evaluating_plan import Entrant, Planned, missing_rows
 from omnifuse.runs.stages import console
 from omnifuse.zoo import load
 
+_HELD_BACK = {"val", "test", "buffer"}  # parts of a split that no probe learns from unasked: a buffer keeps places of two parts apart
 _METHODS: dict[str, Probe] = {"linear": ridge, "knn": neighbors}
 
 
@@ -39,13 +40,13 @@ def probe_models(
         raise ConfigError(f"probe: {len(models)} models. Try: one, as a pretraining is not repeated for each fold.")
     if labels is None:
         raise InputError(f"{path}: has no labels to score against. Try: a labeled store.")
-    part, taught, asked = _places(source, model, rule, command)
+    part, lesson, taught, asked = probed_places(source, model, rule, command)
     predictor = load(model.name, device=device)
     if not isinstance(predictor.model, Contrast):
         raise ConfigError(f"{model.name}: is fine-tuned, and scored as it is. Try: without `--probe`, or its pretrained folder.")
     names = shared_sensors(source.modalities, predictor.modalities, command.sensors, path)
     view, metric, contrast = SensorView(source, names), metric_for(rule, labels), predictor.model
-    console.print(f"probe: learning from {len(taught)} places, asked about {len(asked)} ({part})", markup=False)
+    console.print(f"probe: learning from {len(taught)} places ({lesson}), asked about {len(asked)} ({part})", markup=False)
 
     def batches(places: Int[np.ndarray, " n"]) -> Iterator[Batch]:
         return evaluation_batches(view, places, command.batch_size, workers=command.workers)
@@ -56,25 +57,35 @@ def probe_models(
     views = [*((name,) for name in names), names][: len(names) + (len(names) > 1)]
     scored = {"+".join(some): probe(learned, tested, some, labels, metric, _METHODS[command.probe]) for some in views}
     notes = [
-        f"A {command.probe} probe of frozen features, taught by {len(taught)} places: of ground cells of {contrast.config.cell_gsd:g} m by "
-        "the class that most of them has where labels are maps. Not comparable with scores of every pixel.",
+        *missing_rows(rule, 1),
+        f"A {command.probe} probe of frozen features, taught by {len(taught)} places ({lesson}): of ground cells of "
+        f"{contrast.config.cell_gsd:g} m by the class that most of them has where labels are maps. Not comparable with scores of every "
+        "pixel.",
         "Whether the pretraining saw images of these places is for its recipe to say; it saw no labels.",
     ]
     return Evaluation(rule, scored, [(Planned(model, part, asked, ""), scored["+".join(names)])], notes, labels, [])
 
 
-def _places(
+def probed_places(
     source: PlaceSource, model: Entrant, rule: Protocol | None, command: EvaluateCommand
-) -> tuple[str, Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
-    """Return the scored places in words, the places to learn from, and those scored."""
+) -> tuple[str, str, Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """Return the scored places and those to learn from, in words, and then the places to learn from and those scored."""
     if rule is not None:
         number = command.rows[0] if command.rows else 1
-        if len(command.rows) > 1 or not 1 <= number <= len(rule.rows) or command.split:
-            raise ConfigError(f"probe: takes one row of protocol {rule.name}, 1 to {len(rule.rows)}, and no `--split`. Try: --rows 1.")
+        if len(command.rows) > 1 or not 1 <= number <= len(rule.rows) or command.split or command.taught:
+            raise ConfigError(
+                f"probe: takes one row of protocol {rule.name}, 1 to {len(rule.rows)}, and neither `--split` nor `--taught`. Try: --rows 1."
+            )
         row = rule.rows[number - 1]
-        train, test = (split_by_text(source.info, rule.key, tuple(map(str, values))) for values in (row.train, row.test))
-        return f"{rule.key} {', '.join(map(str, row.test))}", train, test
-    if not command.split:
+        key, train, test = rule.key, tuple(map(str, row.train)), tuple(map(str, row.test))
+    elif command.split:
+        key, test = command.split, command.values
+        train = command.taught or tuple(sorted({str(row.get(key)) for row in source.info} - {*test, *_HELD_BACK}))
+        if not train or set(train) & set(test):
+            both = f"learns from {key} {', '.join(train)} and is asked about {', '.join(test)}"
+            said = both if train else f"is left no {key} to learn from"
+            raise ConfigError(f"probe: {said}. Try: --taught train --values test.")
+    else:
         raise ConfigError(f"{model.name}: a probe needs places to be asked about. Try: --split fold --values 5.")
-    test = split_by_text(source.info, command.split, command.values)
-    return f"{command.split} {', '.join(command.values)}", np.setdiff1d(np.arange(len(source)), test), test
+    asked, taught = (f"{key} {', '.join(values[:5])}{', ...' if len(values) > 5 else ''}" for values in (test, train))
+    return asked, taught, split_by_text(source.info, key, train), split_by_text(source.info, key, test)

@@ -22,7 +22,7 @@ from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.models.model import FusionModel
 from omnifuse.nn.exchange import Processes
 from omnifuse.runs.evaluating import metric_for, relabeled
-from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, plan, scored_labels
+from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, missing_rows, plan, scored_labels
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
@@ -113,7 +113,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         )
     if rank == 0:
         ids = {int(number): str(source.info[number]["id"]) for number in places}
-        notes = [planned.note] if planned.note else []
+        notes = [*missing_rows(rule, 1), *([planned.note] if planned.note else [])]
         facts = {
             "model": model,
             "data": found.path,

@@ -13,13 +13,15 @@ from small_models import contrast, fusion_model
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.cli import main
 from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.sources.pastis_layout import CLASSES as PASTIS
 from omnifuse.data.store import write_store
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.metrics import Confusion, Multilabel, Regression
 from omnifuse.evals.protocols import PROTOCOLS
-from omnifuse.runs.evaluating import metric_for
-from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, plan, scored_labels
+from omnifuse.runs.evaluating import EvaluateCommand, metric_for
+from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, missing_rows, plan, scored_labels
 from omnifuse.runs.places import SplitConfig
+from omnifuse.runs.probing import probed_places
 from omnifuse.runs.results import read_results
 from omnifuse.zoo import save_model, save_pretrained
 
@@ -38,6 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluating")
     landscape = Landscape(LandscapeConfig(places=10, size=16, hr=4, sensors=NAMES))
     landscape.info = [row | {"fold": i % 5 + 1} for i, row in enumerate(landscape.info)]
+    landscape.classes = PASTIS  # for its protocols
     write_store(landscape, folder / "store", workers=1)
     for row in (0, 1):
         save_model(folder / f"fold{row}" / "model", fusion_model(row, landscape.classes), {"title": "random", "split": split(row)})
@@ -81,11 +84,18 @@ def test_each_fold_is_scored_by_the_model_that_did_not_see_it_and_the_tables_are
 
 def test_the_page_has_the_rule_the_folds_and_maps_beside_the_truth(found):
     page = (found / "report" / "report.html").read_text(encoding="utf-8")
-    for what in ("protocol pastis", "a crop predicted as void is no error", "utae-paps", "Fold by fold", "Maps beside the truth"):
+    for what in ("protocol pastis (2 of 5 rows)", "a crop predicted as void is no error", "utae-paps", "Fold by fold", "Maps beside"):
         assert what in page, what
     assert (found / "report" / "place-0.png").stat().st_size > 10_000 and (found / "report" / "confusion.png").is_file()
     figures = json.loads((found / "results.json").read_text(encoding="utf-8"))
     assert "--protocol pastis" in figures["facts"]["command"]
+
+
+def test_some_rows_of_a_cross_validation_are_not_its_figure(found):
+    assert missing_rows(PROTOCOLS["pastis"], 5) == missing_rows(PROTOCOLS["pastis_fold1"], 1) == missing_rows(None, 1) == []
+    (note,) = missing_rows(PROTOCOLS["pastis"], 2)
+    assert note.startswith("2 of 5 rows of protocol pastis: not the published figure")
+    assert read_results(found).about.facts["notes"] == [note]
 
 
 def test_what_a_model_was_trained_on_is_not_scored_unless_it_is_said(made, capsys):
@@ -164,6 +174,8 @@ def test_wrong_input_is_one_sentence(made, tmp_path, capsys):
         ("fold*x",): "no such folder",
         ("pretrained", "--split", "fold", "--values", "5"): "only embeds",
         ("fold0", "--probe", "knn", "--split", "fold", "--values", "5"): "is fine-tuned",
+        ("fold0", "--taught", "1"): "--probe linear",
+        ("pretrained", "--probe", "knn", "--protocol", "pastis", "--taught", "1"): "neither `--split` nor `--taught`",
         ("fold0", "--protocol", "pastis", "--split", "fold", "--values", "5"): "one of them",
         ("fold0", "--protocol", "flair_12"): "expected those of flair13",
     }
@@ -183,6 +195,26 @@ def test_a_pretraining_is_probed_by_the_same_metrics(made, probe):
     assert whole.place.tolist() == [3, 4, 8, 9] and 0 < whole.total.sum() <= 4 * 16
     low, high = whole.interval(0)
     assert low <= whole.score <= high and probe in results.about.protocol
+    assert any("taught by 6 places (fold 1, 2, 3)" in note for note in results.about.facts["notes"])
+
+
+def test_a_probe_learns_neither_from_what_is_held_back_nor_from_what_it_is_asked_about():
+    source = Landscape(LandscapeConfig(places=5, size=16, hr=4))
+    source.info = [row | {"geo": part} for row, part in zip(source.info, ("train", "val", "buffer", "test", "train"), strict=True)]
+
+    def places(*taught: str, values: tuple[str, ...] = ("test",)) -> tuple[str, list[int], list[int]]:
+        command = EvaluateCommand(probe="knn", split="geo", values=values, taught=taught)
+        asked, lesson, *numbers = probed_places(source, entrant(None), None, command)
+        assert asked == f"geo {', '.join(values)}"
+        return lesson, *(some.tolist() for some in numbers)
+
+    assert places() == ("geo train", [0, 4], [3])
+    assert places(values=("val",)) == ("geo train", [0, 4], [1])
+    assert places("train", "val") == ("geo train, val", [0, 1, 4], [3])
+    with pytest.raises(ConfigError, match="learns from geo train, test and is asked about test"):
+        places("train", "test")
+    with pytest.raises(ConfigError, match=r"is left no geo to learn from.*--taught train"):
+        places(values=("train",))
 
 
 @pytest.mark.slow
