@@ -62,8 +62,8 @@ def tell(found: Found) -> str:
 
 def bars(found: Found) -> Sequence[Bar]:
     gone = [(f"only {sensor_label(kept)}", "+".join(kept)) for kept in combinations(SENSORS, len(SENSORS) - 1)]
-    one = [bar(found, title, row, row, view) for title, view in (("all sensors", ALL), *gone) for row in (FULL, PLAIN)]
-    return [*one, bar(found, "all sensors", "without pretraining", "without pretraining", ALL)]
+    models = (FULL, PLAIN, "without pretraining")
+    return [bar(found, title, row, row, view) for title, view in (("all sensors", ALL), *gone) for row in models]
 
 
 STUDY = Study("ablation", "What each ingredient is worth", entries, tell, bars)

@@ -11,6 +11,7 @@ from omnifuse.data.subset import split
 from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.harms import FULL as SEVERITIES
 from omnifuse.evals.harms import Protocol, Setting
+from omnifuse.evals.harms import name_of as name_of  # which other studies take from here
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.robustness import RobustnessResult, robustness
 from omnifuse.evals.scoring import Scored
@@ -64,11 +65,6 @@ def tell(found: Found) -> str:
     text = markdown(("mIoU, %", "with modality dropout", "without"), rows) + "\nEvery harm, mIoU in percent:\n\n"
     each = [(words(setting), *(cell([r.scored[setting].score for r in results[row]]) for row in (WITH, WITHOUT))) for setting in settings]
     return text + markdown(("harm", "with modality dropout", "without"), each)
-
-
-def name_of(setting: Setting) -> str:
-    """Return a setting as the name of a view."""
-    return "|".join([setting.protocol, setting.harm, repr(setting.severity), setting.unit, "+".join(setting.sensors)])
 
 
 def result_of(scored: Mapping[str, Scored]) -> RobustnessResult:
