@@ -27,6 +27,7 @@ from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.fusions import FusionConfig
 from omnifuse.models.heads import HeadConfig, SegmentationConfig
 from omnifuse.models.model import EncoderConfig, EncodersConfig, FusionModel, ModelConfig
+from omnifuse.models.utae import UTAEConfig
 from omnifuse.nn.exchange import Processes
 from omnifuse.objectives.segmentation import SegmentConfig
 from omnifuse.objectives.tasks import TaskConfig
@@ -54,8 +55,8 @@ class FinetuneConfig(Config):
         augment: What happens to a place in training; its modality dropout is what makes every subset useful.
         train: Steps, batch size, learning rate.
         init: Folder of pretrained encoders; empty starts from random weights.
-        frozen: Whether encoders keep the weights they start with: a probe of them by what fuses and predicts (attentive with a head of
-            kind 'place').
+        frozen: Whether encoders keep the weights they start with, which are pretrained, and drop nothing: a probe of them by what fuses
+            and predicts (attentive with a head of kind 'place').
         label_fraction: Share of the training places whose labels are used, stratified by class; smaller shares lie within larger ones.
         in_memory: Whether all places are read once and held.
         folder: Where the run goes.
@@ -109,6 +110,8 @@ def build_model(
     if isinstance(labels, Quantities):
         labels = label_statistics(source, places if labelled is None else labelled)
     pretrained = load_pretrained(Path(config.init)) if config.init else None
+    if config.frozen:
+        _refuse_random(config.encoders, () if pretrained is None else tuple(pretrained.encoders.config.encoders))
     if pretrained is None:
         modalities = with_statistics(source.modalities, band_statistics(source, places))
     else:
@@ -120,6 +123,17 @@ def build_model(
         pretrained.load_into(model.encoders)
     model.encoders.requires_grad_(not config.frozen)
     return model
+
+
+def _refuse_random(encoders: dict[str, EncoderConfig], pretrained: tuple[str, ...]) -> None:
+    """Raise `ConfigError` for encoders that would be frozen at the random weights that they start from."""
+    own = [name for name, encoder in encoders.items() if not isinstance(encoder, UTAEConfig) and encoder.weights]
+    random = [name for name in encoders if name not in (*pretrained, *own)]
+    if random:
+        raise ConfigError(
+            f"finetune: `frozen` would keep the encoders of {', '.join(random)} at random weights. "
+            "Try: `--init` with pretrained encoders of these sensors, or `--no-frozen`."
+        )
 
 
 def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: bool = True) -> Finetuned:

@@ -186,11 +186,21 @@ def train(
 def _prepared(accelerator: Accelerator, objective: Objective, classes: Sequence[str] | None) -> tuple[Objective, Any]:
     """Return what is trained, and the same in the hands of its strategy: DDP if `classes` is None, else FSDP2 of a copy."""
     if classes is None:
-        return objective, accelerator.prepare_model(objective.to(accelerator.device).train())
-    trained = sharding.shard(objective.to("cpu").train(), classes, accelerator.device)
+        return objective, accelerator.prepare_model(_training(objective.to(accelerator.device)))
+    trained = sharding.shard(_training(objective.to("cpu")), classes, accelerator.device)
     for each in (trained, objective):  # both are run in the same precision; DDP is for neither
         accelerator.prepare_model(each, device_placement=False, evaluation_mode=True)
     return trained, trained
+
+
+def _training(objective: Objective) -> Objective:
+    """Put an objective into training mode, but for what is frozen: its features are those of its use, with nothing dropped."""
+    objective.train()
+    for part in objective.modules():
+        weights = list(part.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            part.eval()
+    return objective
 
 
 def _evaluate(evaluate: Evaluate, state: TrainState, step: int, device: torch.device) -> dict[str, float]:
@@ -199,7 +209,7 @@ def _evaluate(evaluate: Evaluate, state: TrainState, step: int, device: torch.de
     torch.manual_seed(key(state.config.seed, "evaluate"))
     with state.weights_to_use(device):
         values = evaluate(state.handed, step)
-    state.handed.train()
+    _training(state.handed)
     state.handed.zero_grad()
     return {name: float(value) for name, value in values.items()}
 

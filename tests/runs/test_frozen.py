@@ -14,14 +14,17 @@ from omnifuse.config import to_dict, write_json
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.store import write_store
 from omnifuse.data.target_rules import DominantConfig
+from omnifuse.errors import ConfigError
 from omnifuse.models.fusion import CrossAttentionConfig
 from omnifuse.models.heads import PlaceConfig, SegmentationConfig
 from omnifuse.objectives.classification import ClassifyConfig
+from omnifuse.objectives.contrast import Contrast
 from omnifuse.objectives.segmentation import SegmentConfig
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
-from omnifuse.runs.places import SplitConfig
+from omnifuse.runs.places import AugmentConfig, SplitConfig
 from omnifuse.runs.sources import StoreData
 from omnifuse.train.config import TrainConfig
+from omnifuse.train.log import read_log
 from omnifuse.zoo import save_pretrained
 
 NAMES = ("s2", "s1_asc", "spot")
@@ -73,6 +76,28 @@ def test_encoders_stay_to_the_bit_and_the_rest_learns(start, task, tmp_path):
     thawed = replace(config, folder=str(tmp_path / "thawed"), frozen=False)
     finetune(thawed)
     assert not unchanged(tmp_path / "thawed", thawed)
+
+
+def test_frozen_features_are_those_of_use_in_every_update(start, tmp_path):
+    """All places in each update, nothing drawn and nothing learned: losses could differ by what encoders drop alone."""
+    train = replace(start.train, batch_size=4, learning_rate=0.0, evaluate_steps=1)
+    head, augment = SegmentationConfig(dims=(8,), dropout=0.0), AugmentConfig(symmetry=False)
+    finetune(replace(start, head=head, train=train, augment=augment, folder=str(tmp_path / "run")))
+    first, second = [row["loss"] for row in read_log(tmp_path / "run" / "log.jsonl") if "loss" in row]
+    assert second == pytest.approx(first, rel=1e-5)
+
+
+@pytest.mark.parametrize("trained", [(), ("s2", "spot")])
+def test_random_encoders_are_not_frozen(start, tmp_path, trained):
+    begun = ""
+    if trained:
+        few = contrast().encoders.config
+        few = replace(few, **{part: {name: getattr(few, part)[name] for name in trained} for part in ("modalities", "encoders")})
+        save_pretrained(tmp_path / "few", Contrast(few, contrast().config), {})
+        begun = str(tmp_path / "few")
+    with pytest.raises(ConfigError, match=r"s1_asc.* at random weights.*--init.*--no-frozen"):
+        finetune(replace(start, init=begun, folder=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_probe_that_was_stopped_ends_in_the_same_bits(start, tmp_path):
