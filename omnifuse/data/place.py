@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int, Num
+from jaxtyping import Bool, Int, Num
 
 from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.errors import InputError
@@ -171,6 +171,32 @@ def labels_of(source: PlaceSource) -> Labels | None:
     """Return what the labels of a source speak of; None where there are none."""
     measured = quantities_of(source)
     return source.classes if measured is None else measured
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """A source that may know which places have labels without reading them, or that shows places of one that may."""
+
+    def labelled(self) -> Bool[np.ndarray, " places"] | None:
+        """Return which places have labels; None where that is not known."""
+
+
+def labelled_places(source: PlaceSource) -> Bool[np.ndarray, " places"] | None:
+    """Return which places have labels; None where the source would have to read them."""
+    return source.labelled() if isinstance(source, Annotated) else None
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A source that changes values of some places on reading, by a rule that one should know of."""
+
+    def notes(self) -> list[str]:
+        """Return what is done where, a line each; may read the headers of all files."""
+
+
+def some_of(ids: Sequence[str]) -> str:
+    """Return how many places there are, and the first of them."""
+    return f"{len(ids)}: {', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}"
 
 
 def read_sensors(source: PlaceSource, index: int, sensors: Sequence[str]) -> Place:

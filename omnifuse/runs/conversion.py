@@ -10,6 +10,7 @@ import tyro
 
 from omnifuse.config import Config
 from omnifuse.data.executors import dask_cluster
+from omnifuse.data.place import Noted, some_of
 from omnifuse.data.store import Store, write_store
 from omnifuse.errors import ConfigError, StoppedError
 from omnifuse.runs.sources import DataConfig, kinds
@@ -75,7 +76,8 @@ def convert(command: Conversion, out: Path) -> None:
             write_store(source, out, workers=options.workers, progress=progress, profile=options.profile, executor=executor)
     except KeyboardInterrupt:
         raise StoppedError(f"{out}: interrupted. Try: the same command again; it goes on.") from None
-    console.print(summary(out), markup=False)
+    notes = source.notes() if isinstance(source, Noted) else []
+    console.print("\n".join([summary(out), *(f"  {note}" for note in notes)]), markup=False)
 
 
 def summary(path: Path) -> str:
@@ -87,7 +89,7 @@ def summary(path: Path) -> str:
     for name in store.modalities:
         pixels = store.moments(name)[:, 0, 0]
         absent = [str(row["id"]) for row, count in zip(store.info, pixels, strict=True) if not count]
-        where = f", missing at {len(absent)}: {', '.join(absent[:5])}{', ...' if len(absent) > 5 else ''}" if absent else ""
+        where = f", missing at {some_of(absent)}" if absent else ""
         lines.append(f"  {name}: {len(store) - len(absent)} places{where}")
     return "\n".join(lines)
 

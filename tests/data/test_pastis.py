@@ -12,7 +12,6 @@ from omnifuse.data.store import Store, write_store
 from omnifuse.errors import ConfigError
 
 NATIVE = {"s2": "S2", "s1_asc": "S1A", "s1_desc": "S1D"}
-resampled = pytest.mark.filterwarnings("ignore:.*were resampled")
 
 
 def test_every_sensor_is_what_its_file_holds_on_true_dates(pastis):
@@ -71,7 +70,6 @@ def test_reading_is_deterministic_and_survives_pickling(pastis):
             assert np.array_equal(a.series[name].day, b.series[name].day)
 
 
-@resampled
 def test_a_store_holds_the_same_places(pastis, tmp_path):
     pytest.importorskip("rasterio")
     source = Pastis(pastis, (*RADAR, "spot"))

@@ -8,10 +8,7 @@ from fake_pastis import NO_SPOT, SMALL_SPOT, SORTED, SPOT, spot_pixels
 from omnifuse.data.sources.pastis import Pastis
 from omnifuse.errors import InputError
 
-resampled = pytest.mark.filterwarnings("ignore:.*were resampled")
 
-
-@resampled
 def test_an_image_is_read_as_stored_whatever_its_georeference_and_may_be_missing(pastis):
     pytest.importorskip("rasterio")
     source = Pastis(pastis, ("s2", "spot"))
@@ -24,11 +21,11 @@ def test_an_image_is_read_as_stored_whatever_its_georeference_and_may_be_missing
             assert str(place.series["spot"].day[0].astype("datetime64[D]")) == "2019-07-01"
 
 
-def test_an_image_of_another_size_is_resampled_over_the_same_ground_with_a_warning(pastis):
+def test_an_image_of_another_size_is_resampled_over_the_same_ground_and_named(pastis):
     pytest.importorskip("rasterio")
     source = Pastis(pastis, ("spot",))
-    with pytest.warns(UserWarning, match=rf"{SMALL_SPOT}\.tif: 64×64 pixels were resampled to 1280×1280"):
-        seen = source[3].series["spot"].pixels[0].astype(float)
+    assert source.notes() == [f"spot: not 1280×1280 pixels, so resampled, at 1: {SMALL_SPOT}"]
+    seen = source[3].series["spot"].pixels[0].astype(float)
     assert seen.shape == (3, 1280, 1280)
     whole = spot_pixels(SORTED[0]).astype(float)  # the same ramps on full size
     assert np.abs(seen[:2] - whole[:2]).max() <= 4

@@ -75,6 +75,19 @@ def test_an_interrupted_conversion_says_that_it_goes_on(tmp_path, monkeypatch):
     assert len(Store(tmp_path / "b")) == 3
 
 
+def test_what_a_reader_resamples_is_said_once_whoever_reads(tmp_path, capfd):
+    pytest.importorskip("rasterio", reason="SPOT images are read with rasterio")
+    from fake_pastis import NO_SPOT, SMALL_SPOT, write_fake_pastis
+
+    folder = write_fake_pastis(tmp_path / "PASTIS", side=128)
+    convert(conversion("pastis-hd", str(folder), ["--workers", "1"]), tmp_path / "store")
+    said = capfd.readouterr()
+    lines = [f"  spot: 4 places, missing at 1: {NO_SPOT}", f"  spot: not 1280×1280 pixels, so resampled, at 1: {SMALL_SPOT}"]
+    assert said.out.splitlines()[-2:] == lines and not said.err
+    convert(conversion("pastis", str(folder), ["--workers", "1"]), tmp_path / "s2")
+    assert "resampled" not in capfd.readouterr().out
+
+
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path):
     write_store(Landscape(LandscapeConfig(places=1, size=16, sensors=("s2",))), tmp_path / "a")
     pytest.importorskip("distributed")

@@ -7,7 +7,7 @@ Expects the published layout (arXiv:2107.07933, arXiv:2112.07558, arXiv:2404.083
   part of a frame is -10000 it stays so, as it does for all published figures. Clouds stay: there is no cloud mask.
 * `s1_asc`, `s1_desc`: float16, VV, VH and VV-VH in dB as stored.
 * `spot`: 8-bit red, green, blue. The image covers exactly the patch whatever its own georeference says; another size than 1280×1280 is
-  resampled, with a warning. A file that is not there means the sensor is missing at that place. Its day is not published:
+  resampled: `notes` names the places. A file that is not there means the sensor is missing at that place. Its day is not published:
   1 July 2019, as in MAESTRO, unless the metadata have `dates-SPOT`.
 * Dates are true ones, one per frame. Frames are put in order of time; two on one day stay two.
 * Labels: channel 0 of `TARGET`; 19 (void) is ignored, 0 (background) is a class.
@@ -25,12 +25,12 @@ from jaxtyping import UInt8
 
 from omnifuse.data.monthly import monthly
 from omnifuse.data.npy import read_npy
-from omnifuse.data.place import Place, Series
+from omnifuse.data.place import Place, Series, some_of
 from omnifuse.data.problems import Problem
 from omnifuse.data.sources.pastis_checks import check_dates, check_finite, problems
 from omnifuse.data.sources.pastis_layout import ABOUT, IMAGES, SERIES, read_about
 from omnifuse.data.sources.pastis_metadata import FOLDS, Patch, find_metadata, read_norm, read_patches
-from omnifuse.data.sources.pastis_spot import SPOT_DAY, SPOT_NAME, read_image, spot_folder
+from omnifuse.data.sources.pastis_spot import SPOT_DAY, SPOT_NAME, image_shape, read_image, spot_folder
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.modalities import MODALITIES
 
@@ -114,6 +114,18 @@ class Pastis:
     def problems(self, values: bool = True) -> Iterator[Problem]:
         """Yield everything that is not as published (`omnifuse data check`); `values=False` reads file headers and labels only."""
         return problems(self, values)
+
+    def notes(self) -> list[str]:
+        """Return a line per sensor whose images are resampled, with their places."""
+        lines = []
+        for name in self.sensors:
+            if name in IMAGES:
+                side = self.modalities[name].pixels(self.size)
+                files = [(str(patch.number), self.image_file(patch)) for patch in self.patches]
+                odd = [number for number, file in files if file.is_file() and image_shape(file) != (side, side)]
+                if odd:
+                    lines.append(f"{name}: not {side}×{side} pixels, so resampled, at {some_of(odd)}")
+        return lines
 
     def series_file(self, name: str, patch: Patch) -> Path:
         """Return the file of a sensor's series."""

@@ -21,14 +21,16 @@ _AGAIN = "Try: download this file again."
 
 
 def read_image(file: Path, side: int) -> UInt8[np.ndarray, "3 h w"]:
-    """Return an image on `side`×`side` pixels; another number of pixels over the same ground is resampled, with a warning."""
+    """Return an image on `side`×`side` pixels; another number of pixels over the same ground is resampled."""
     with _opened(file) as image:
-        height, width = image.height, image.width
-        how = _resampling("average" if min(height, width) > side else "bilinear")
-        pixels = image.read(out_shape=(3, side, side), resampling=how)
-    if (height, width) != (side, side):
-        warnings.warn(f"{file}: {height}×{width} pixels were resampled to {side}×{side}.", stacklevel=2)
-    return pixels
+        how = _resampling("average" if min(image.height, image.width) > side else "bilinear")
+        return image.read(out_shape=(3, side, side), resampling=how)
+
+
+def image_shape(file: Path) -> tuple[int, int]:
+    """Return height and width of an image, from its header."""
+    with _opened(file) as image:
+        return image.height, image.width
 
 
 def image_problems(file: Path, side: int, values: bool) -> list[str]:
