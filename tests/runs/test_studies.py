@@ -1,8 +1,11 @@
 """Studies: every table's entries are whole, shared work is done once, and figures are those of the counts."""
 
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -63,6 +66,31 @@ def test_a_study_is_run_once_and_its_table_is_of_its_counts(tmp_path):
     stamp = next((tmp_path / "runs").iterdir()).stat().st_mtime_ns
     assert values(run_study(study, (0,), TINY, tmp_path, workers=1), "one", "s2") == [score]
     assert next((tmp_path / "runs").iterdir()).stat().st_mtime_ns == stamp
+
+
+def test_workers_end_with_the_process_that_asked(tmp_path):
+    """A study that is killed leaves nobody computing what nobody reads."""
+    code = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from omnifuse.runs.studies.running import _side_by_side
+if __name__ == "__main__":
+    _side_by_side({"long": partial(time.sleep, 120)}, 1, Path(sys.argv[1]))
+"""
+    (tmp_path / "main.py").write_text(code)
+    asked = psutil.Popen([sys.executable, str(tmp_path / "main.py"), str(tmp_path)])
+    waited = time.monotonic() + 100
+    while not (tmp_path / "logs" / "long.txt").exists():
+        assert time.monotonic() < waited and asked.is_running()
+        time.sleep(0.1)
+    workers = asked.children(recursive=True)
+    asked.kill()
+    asked.wait()
+    _, left = psutil.wait_procs(workers, timeout=60)
+    for one in left:
+        one.kill()
+    assert workers and not left
 
 
 def test_a_table_that_is_not_known_or_lacks_its_data_is_named():

@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from copy import copy
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
+
+import torch
 
 from omnifuse.config import to_dict
 from omnifuse.data.memory import InMemory
@@ -24,7 +28,6 @@ from omnifuse.runs.studies.study import (
     Scale,
     Study,
     collect,
-    one_thread,
     pretraining_folder,
     run_pretraining,
 )
@@ -61,7 +64,7 @@ def _side_by_side(jobs: Mapping[str, Job], workers: int, root: Path) -> None:
         return
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_alone) as pool:
         waiting = {pool.submit(_logged, job, logs / f"{name.replace('/', '-')}.txt"): name for name, job in jobs.items()}
         for done, future in enumerate(as_completed(waiting), 1):
             error = future.exception()
@@ -69,6 +72,19 @@ def _side_by_side(jobs: Mapping[str, Job], workers: int, root: Path) -> None:
                 pool.shutdown(cancel_futures=True)
                 raise OmnifuseError(f"{waiting[future]}: {error}") from error
             console.print(f"  {done}/{len(jobs)} {waiting[future]}", markup=False)
+
+
+def _alone() -> None:
+    """Take one core, and end with the process that asked: nobody would read what an orphan finds."""
+    torch.set_num_threads(1)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def _logged(job: Job, path: Path) -> None:

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
 from omnifuse.config import Config, to_dict
 from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource, labels_of
@@ -237,8 +235,3 @@ def digest(*what: Any) -> str:
         return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
 
     return hashlib.sha256(json.dumps([plain(item) for item in what], sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def one_thread() -> None:
-    """Take one core: studies run several entries side by side."""
-    torch.set_num_threads(1)
