@@ -139,7 +139,11 @@ class Batch:
             frames[name] = Frames.cat([part.frames.get(name, absent) for part, absent in zip(parts, empty, strict=True)])
         targets = [part.target for part in parts if part.target is not None]
         if targets and len(targets) != len(parts):
-            raise InputError("batch: places with and without labels cannot be joined.")
+            without = [int(number) for part in parts if part.target is None for number in part.place]
+            raise InputError(
+                f"batch: place {without[0]} (by its number in the data) has no labels, others beside it have. "
+                "Try: only places with labels, or none of the labels."
+            )
         return Batch(
             frames,
             parts[0].size,

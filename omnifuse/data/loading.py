@@ -57,6 +57,7 @@ class PlaceDataset(Dataset[Batch]):
         transform: Applied to each batch of one.
         stepped: Applied before it in training, knowing the optimizer step: what changes as training goes on. It draws from a
             generator of its own, keyed by epoch and place too.
+        labels: Whether every place must have labels; False leaves labels out, None takes what there is.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class PlaceDataset(Dataset[Batch]):
         seed: int,
         transform: Transform | None = None,
         stepped: SteppedTransform | None = None,
+        labels: bool | None = None,
     ) -> None:
         if not len(indices):
             raise InputError("dataset: no places to read, `indices` is empty. Try: check the split or the label fraction.")
@@ -74,6 +76,7 @@ class PlaceDataset(Dataset[Batch]):
         self.seed = seed
         self.transform = transform
         self.stepped = stepped
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -82,12 +85,17 @@ class PlaceDataset(Dataset[Batch]):
         epoch, position, *step = key
         index = int(self.indices[position])
         place = read_place(self.source, index)
+        if self.labels and place.target is None:
+            raise InputError(
+                f"place {self.source.info[index]['id']!r} ({index}): has no labels. Try: a split without it, such as by a column that "
+                "says which places have labels."
+            )
         batch = all_sensors(place.to_batch(index, randomness.key(self.seed, "draw", epoch, index)), self.source.modalities)
         if self.stepped is not None and step:
             batch = self.stepped(batch, randomness.torch_generator(self.seed, "stepped", epoch, index), step[0])
-        if self.transform is None:
-            return batch
-        return self.transform(batch, randomness.torch_generator(self.seed, "transform", epoch, index))
+        if self.transform is not None:
+            batch = self.transform(batch, randomness.torch_generator(self.seed, "transform", epoch, index))
+        return replace(batch, target=None) if self.labels is False else batch  # only now: a crop keeps to the pixels of labels
 
 
 def all_sensors(batch: Batch, modalities: dict[str, Modality]) -> Batch:
@@ -197,18 +205,19 @@ def evaluation_batches(
     *,
     rank: int = 0,
     world: int = 1,
+    labels: bool | None = None,
 ) -> Iterator[Batch]:
     """Yield the given places once, in the given order; the last batch may be smaller.
 
     With several processes each has a contiguous part: nothing is dropped and nothing comes twice. What a transform or an
-    objective draws is the same on every call.
+    objective draws is the same on every call. `labels` is that of `PlaceDataset`.
     """
     first, last = len(indices) * rank // world, len(indices) * (rank + 1) // world
     if first == last:
         return iter(())
     keys = [(0, position) for position in range(first, last)]
     pieces = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    return _watched(iter(_loader(PlaceDataset(source, indices, seed=0, transform=transform), pieces, workers)))
+    return _watched(iter(_loader(PlaceDataset(source, indices, seed=0, transform=transform, labels=labels), pieces, workers)))
 
 
 def read_places(source: PlaceSource, indices: Sequence[int], workers: int = 0) -> Iterator[Place]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from omnifuse.data.loading import read_places
 from omnifuse.data.place import Place, PlaceSource, quantities_of
@@ -48,3 +48,7 @@ class InMemory:
             name: np.array([len(place.series[name].day) if name in place.series else 0 for place in self.places])
             for name in self.modalities
         }
+
+    def labelled(self) -> Bool[np.ndarray, " places"]:
+        """Return which places have labels (`omnifuse.data.place.Annotated`)."""
+        return np.array([place.target is not None for place in self.places], bool)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, quantities_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, labelled_places, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.modalities import check_names
 
@@ -43,6 +43,10 @@ class SensorView:
         """Return the images of each sensor at each place (`omnifuse.data.place.Counted`); None where the source does not know."""
         known = frames_of(self.source)
         return None if known is None else {name: known[name] for name in self.modalities}
+
+    def labelled(self) -> Bool[np.ndarray, " places"] | None:
+        """Return which places have labels (`omnifuse.data.place.Annotated`); None where the source does not know."""
+        return labelled_places(self.source)
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""

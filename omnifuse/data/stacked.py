@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 from torch.nn import functional
 
 from omnifuse.config import Config
-from omnifuse.data.place import Place, PlaceSource, Series, frames_of, how_split, quantities_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, Series, frames_of, how_split, labelled_places, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.errors import ConfigError
 from omnifuse.modalities import Modality, check_names
@@ -94,6 +94,10 @@ class Stacked:
             return None
         complete = {name: np.all([known[part] > 0 for part in self._parts(name)], axis=0) for name in self.modalities}
         return {name: np.where(complete[name], known[self._parts(name)[0]], 0) for name in self.modalities}
+
+    def labelled(self) -> Bool[np.ndarray, " places"] | None:
+        """Return which places have labels (`omnifuse.data.place.Annotated`); None where the source does not know."""
+        return labelled_places(self.source)
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor (`omnifuse.data.statistics.Summarised`); None of those stacked, whose values are made here."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, quantities_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, labelled_places, quantities_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.errors import InputError
 
@@ -66,6 +66,11 @@ class Subset:
         """Return the images of each sensor at each place (`omnifuse.data.place.Counted`); None where the source does not know."""
         known = frames_of(self.source)
         return None if known is None else {name: count[self.indices] for name, count in known.items()}
+
+    def labelled(self) -> Bool[np.ndarray, " places"] | None:
+        """Return which places have labels (`omnifuse.data.place.Annotated`); None where the source does not know."""
+        known = labelled_places(self.source)
+        return None if known is None else known[self.indices]
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""

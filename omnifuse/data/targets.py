@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from omnifuse.classes import ClassTable, Labels, Quantities
 from omnifuse.config import to_dict
-from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, labels_of, read_sensors
+from omnifuse.data.place import Place, PlaceSource, frames_of, how_split, labelled_places, labels_of, read_sensors
 from omnifuse.data.statistics import Summarised
 from omnifuse.data.target_rules import (
     AverageConfig,
@@ -76,6 +76,10 @@ class Retargeted:
     def num_frames(self) -> dict[str, Int[np.ndarray, " places"]] | None:
         """Return the images of each sensor at each place (`omnifuse.data.place.Counted`); None where the source does not know."""
         return frames_of(self.source)
+
+    def labelled(self) -> Bool[np.ndarray, " places"] | None:
+        """Return which places have labels (`omnifuse.data.place.Annotated`); None where the source does not know."""
+        return labelled_places(self.source)
 
     def moments(self, name: str) -> Float[np.ndarray, "places bands 3"] | None:
         """Return the moments of a sensor's places (`omnifuse.data.statistics.Summarised`); None where the source has none."""

@@ -225,7 +225,7 @@ def _reading(
 
     def batches() -> Iterator[Batch]:
         done = 0
-        for batch in evaluation_batches(source, places, command.batch_size, workers=command.workers, rank=rank, world=world):
+        for batch in evaluation_batches(source, places, command.batch_size, workers=command.workers, rank=rank, world=world, labels=True):
             yield batch
             done += batch.num_places
             progress(done, total)

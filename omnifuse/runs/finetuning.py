@@ -31,7 +31,7 @@ from omnifuse.models.utae import UTAEConfig
 from omnifuse.nn.exchange import Processes
 from omnifuse.objectives.segmentation import SegmentConfig
 from omnifuse.objectives.tasks import TaskConfig
-from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places
+from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, with_labels
 from omnifuse.runs.results import by_name, write_results
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
@@ -147,14 +147,14 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     source = retargeted(opened(config.data, tuple(config.encoders), config.in_memory, config.train.workers, source), config.target)
     folder = Path(config.folder)
     pool = split(source.info, config.split.key, config.split.train)
-    labelled = stratified_fraction(source, pool, config.label_fraction, config.train.seed)
-    held_out = split(source.info, config.split.key, config.split.test)
-    watched = split(source.info, config.split.key, config.split.val) if config.split.val else held_out
+    labelled = stratified_fraction(source, with_labels(source, pool, "train"), config.label_fraction, config.train.seed)
+    held_out = with_labels(source, split(source.info, config.split.key, config.split.test), "test")
+    watched = with_labels(source, split(source.info, config.split.key, config.split.val), "val") if config.split.val else held_out
     model = build_model(config, source, pool, labelled)
     everything, metric = tuple(config.encoders), metric_of(model.config.labels)
     result = train(
         config.objective.build(model),
-        training_places(source, labelled, config.augment, config.train),
+        training_places(source, labelled, config.augment, config.train, labels=True),
         config.train,
         folder,
         evaluate=lambda trained, step: {metric.headline: score(model, source, watched, [everything], metric)[everything].score},
@@ -193,6 +193,6 @@ def score(
     """Score subsets of sensors on whole places, shared by all processes: full series, nothing random, nothing dropped."""
     rank, world = this_process()
     device = next(model.parameters()).device
-    batches = partial(evaluation_batches, source, places, 8, rank=rank, world=world)
+    batches = partial(evaluation_batches, source, places, 8, rank=rank, world=world, labels=True)
     with remembering(model) if world == 1 else nullcontext():  # sharded processes must run the same layers at the same time
         return evaluate_subsets(model, batches, subsets, metric, device, Processes(rank, world))

@@ -16,14 +16,15 @@ from omnifuse.config import Config, to_dict, write_json
 from omnifuse.data.bucketing import work_of
 from omnifuse.data.loading import PlaceDataset, SteppedTransform, training_batches
 from omnifuse.data.memory import InMemory
-from omnifuse.data.place import PlaceSource
+from omnifuse.data.place import PlaceSource, labelled_places
 from omnifuse.data.sensors import SensorView
 from omnifuse.data.transforms import Transform, compose, crop, symmetry
 from omnifuse.dropout import band_dropout, date_dropout, limit_dates, modality_dropout, ramp
-from omnifuse.errors import ConfigError, StoppedError
+from omnifuse.errors import ConfigError, InputError, StoppedError
 from omnifuse.frames import Batch
 from omnifuse.modalities import Modality, check_names
 from omnifuse.runs.sources import DataConfig
+from omnifuse.runs.stages import console
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult
 from omnifuse.train.ranks import this_process
@@ -97,6 +98,25 @@ def opened(data: DataConfig, sensors: tuple[str, ...], in_memory: bool, workers:
     return InMemory.build(view, workers) if in_memory else view
 
 
+def with_labels(source: PlaceSource, places: Int[np.ndarray, " n"], part: str) -> Int[np.ndarray, " m"]:
+    """Return the places of a part of the split that have labels, and say how many have none.
+
+    Where only reading would tell they are all returned, and one without labels is an error once it is read.
+
+    Raises:
+        InputError: where none has.
+    """
+    known = labelled_places(source)
+    kept = places if known is None else places[known[places]]
+    if len(kept) == len(places):
+        return places
+    if not len(kept):
+        raise InputError(f"split: none of the {len(places)} places of `{part}` has labels. Try: a split whose `{part}` has some.")
+    if this_process()[0] == 0:
+        console.print(f"split: {len(places) - len(kept)} of the {len(places)} places of `{part}` have no labels and are left out.")
+    return kept
+
+
 def fingerprint(source: PlaceSource, key: str) -> str:
     """Name what a run reads, so that it is not resumed on other data: sensors as stored, and which places there are in which part.
 
@@ -166,13 +186,15 @@ def training_places(
     augment: AugmentConfig,
     train: TrainConfig,
     modalities: dict[str, Modality] | None = None,
+    labels: bool | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
     """Return what the loop asks for: this process's micro-batches from any optimizer step on.
 
     `modalities` are those of the model, whose statistics say what a dropped band becomes; by default those of the source.
+    `labels` says whether places must have them (`PlaceDataset`).
     """
     stepped = dropout_of(augment, modalities or source.modalities, train.steps)
-    dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities), stepped)
+    dataset = PlaceDataset(source, places, train.seed, transform_of(augment, source.modalities), stepped, labels)
     work = work_of(source, places, augment.most_dates)
 
     def from_step(step: int) -> Iterator[Batch]:  # asked for by the loop, which has joined the processes by then

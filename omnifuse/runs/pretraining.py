@@ -79,7 +79,8 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     held_out = split(source.info, config.split.key, config.split.test)
     probed = places[:: max(1, len(places) // config.probe_places)][: config.probe_places] if config.probe_places else places[:0]
     objective = build_objective(config, source, places)
-    batches = training_places(source, places, config.augment, config.train, contrast_of(objective).encoders.config.modalities)
+    known = contrast_of(objective).encoders.config.modalities
+    batches = training_places(source, places, config.augment, config.train, known, labels=False)
     sample = typical_batch(source, config.augment)
     result = train(
         objective,

@@ -49,7 +49,7 @@ def probe_models(
     console.print(f"probe: learning from {len(taught)} places ({lesson}), asked about {len(asked)} ({part})", markup=False)
 
     def batches(places: Int[np.ndarray, " n"]) -> Iterator[Batch]:
-        return evaluation_batches(view, places, command.batch_size, workers=command.workers)
+        return evaluation_batches(view, places, command.batch_size, workers=command.workers, labels=True)
 
     learned, tested = (
         freeze(contrast.encoders, batches(places), labels, contrast.config.cell_gsd, command.probe_cells) for places in (taught, asked)

@@ -97,7 +97,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
     view = SensorView(source, names)
 
     def batches() -> Iterator[Batch]:
-        return evaluation_batches(view, places, command.batch_size, workers=command.workers, rank=rank, world=world)
+        return evaluation_batches(view, places, command.batch_size, workers=command.workers, rank=rank, world=world, labels=True)
 
     with progress_bar("robustness") as progress:
         result = robustness(
