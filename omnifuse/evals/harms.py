@@ -77,6 +77,19 @@ class Setting:
     sensors: Subset = ()
 
 
+def view_of(setting: Setting) -> str:
+    """Return a setting in a few words that tell it from all others: of a subset its sensors joined by `+`."""
+    severity = [f"{setting.severity:g} {setting.unit}"] if setting.unit else []
+    return " ".join(
+        [*([] if setting.protocol == "EMM" else [setting.harm]), *(["+".join(setting.sensors)] * bool(setting.sensors)), *severity]
+    )
+
+
+def name_of(setting: Setting) -> str:
+    """Return all that a setting is as a name, of which it can be made again."""
+    return "|".join([setting.protocol, setting.harm, repr(setting.severity), setting.unit, "+".join(setting.sensors)])
+
+
 def settings_of(modalities: Mapping[str, Modality], size: float, seed: int, config: RobustnessConfig) -> dict[Setting, View]:
     """Return every setting that concerns one of the sensors, with the view of a batch that it is.
 
