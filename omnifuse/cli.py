@@ -108,7 +108,7 @@ _COMMANDS = {
     "robustness": _Command(
         "score a model under missing sensors, bad sensors and missing dates",
         run.robustness,
-        (("MODEL", "a model folder, or a name"), ("STORE", "a labeled store, or a data set in its published layout")),
+        (("MODEL", "a model or run folder, or a name"), ("STORE", "a labeled store, or a data set in its published layout")),
     ),
     "embed": _Command(
         "write a vector for every place of a store, or for every cell or square of rasters",

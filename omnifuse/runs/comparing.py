@@ -147,15 +147,16 @@ def difference_table(result: Comparison) -> Table:
 
 def class_tables(result: Comparison) -> list[Table]:
     """Return the difference of each class or quantity from the first run, each run with all its sensors."""
-    first, tables = result.runs[0], []
+    first, tables, scale = result.runs[0], [], result.scale
     for run in result.runs[1:]:
         a, b = run.scored[run.whole], first.scored[first.whole]
-        rows = tuple(
-            (name, 100 * b.each[name], 100 * a.each[name], 100 * by.value, 100 * by.low, 100 * by.high, _clear(by))
+        rows: tuple[tuple[str | float, ...], ...] = tuple(
+            (name, *(scale * x for x in (b.each[name], a.each[name], by.value, by.low, by.high)), _clear(by))
             for name, by in class_differences(a, b, SEED).items()
         )
-        caption = f"{run.name} beside {first.name}, class by class, in percent"
-        tables.append(Table(("", first.name, run.name, "difference", "low", "high", "clear"), rows, caption))
+        caption = f"{run.name} beside {first.name}, {'class by class, in percent' if scale == 100 else metric_name(result.headline)}"
+        header = ("", first.name, run.name, "difference", "low", "high", "clear")
+        tables.append(Table(header, rows, caption, 1 if scale == 100 else 3))
     return tables
 
 

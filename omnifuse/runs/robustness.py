@@ -13,7 +13,7 @@ from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.sensors import SensorView
 from omnifuse.errors import ConfigError
 from omnifuse.evals.figures.robustness import key_lines
-from omnifuse.evals.harms import FULL, QUICK, RobustnessConfig
+from omnifuse.evals.harms import FULL, QUICK, RobustnessConfig, view_of
 from omnifuse.evals.protocols import protocol
 from omnifuse.evals.report import to_plain, write_report
 from omnifuse.evals.robustness import RobustnessResult, robustness
@@ -23,11 +23,12 @@ from omnifuse.models.model import FusionModel
 from omnifuse.nn.exchange import Processes
 from omnifuse.runs.evaluating import metric_for, relabeled
 from omnifuse.runs.evaluating_plan import Seen, check_labels, entrants, missing_rows, plan, scored_labels
+from omnifuse.runs.finetuning_facts import percents
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
 from omnifuse.runs.results import write_results
-from omnifuse.runs.robustness_report import name_of, report_of, write_tables
+from omnifuse.runs.robustness_report import report_of, write_tables
 from omnifuse.runs.stages import console, progress_bar
 from omnifuse.train.ranks import leave, start
 from omnifuse.zoo import load
@@ -124,11 +125,11 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         }
         name = f"{rule.name}, robustness" if rule is not None else "robustness"
         folder = Path(command.out)
-        write_results(folder, {name_of(s): scored for s, scored in result.scored.items()}, ids, to_plain(facts), name)
+        write_results(folder, {view_of(s): scored for s, scored in result.scored.items()}, ids, to_plain(facts), name)
         write_tables(folder, result, facts)
         page = write_report(folder / "report", report_of(result, facts, to_dict(command), environment(time.monotonic() - began)))
-        said = (f"{len(places)} places, {planned.part}", *key_lines(result), *(f"note: {note}" for note in notes))
-        for line in (*said, f"{folder / 'robustness.md'}: table", f"{page}: page"):
+        lines = key_lines(result, percents(result.metric.headline)) + [f"note: {note}" for note in notes]
+        for line in (f"{len(places)} places, {planned.part}", *lines, f"{folder / 'robustness.md'}: table", f"{page}: page"):
             console.print(line, markup=False)
     leave()
     return result

@@ -8,12 +8,11 @@ from typing import Any
 from omnifuse.config import write_json
 from omnifuse.data.pictures.look import sensor_label
 from omnifuse.evals.figures.robustness import draw_robustness
-from omnifuse.evals.harms import Setting
 from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, format_cell, to_plain
 from omnifuse.evals.robustness import RobustnessResult, Row
-from omnifuse.evals.scoring import Difference
-from omnifuse.runs.finetuning_facts import metric_name
+from omnifuse.runs.finetuning_facts import metric_name, percents, score_text
 
+_Row = tuple[str | int | float | None, ...]
 _PROTOCOLS = {
     "EMM": "Entire sensors missing: every subset",
     "RMM": "Sensors missing at random, per place",
@@ -29,37 +28,30 @@ _TEXT = (
 )
 
 
-def name_of(setting: Setting) -> str:
-    """Return a setting as a short name that tells it from all others: of a subset its sensors joined by `+`."""
-    severity = [f"{setting.severity:g} {setting.unit}"] if setting.unit else []
-    return " ".join(
-        [*([] if setting.protocol == "EMM" else [setting.harm]), *(["+".join(setting.sensors)] * bool(setting.sensors)), *severity]
-    )
-
-
 def summary_table(result: RobustnessResult) -> Table:
     """Return the few numbers of the evaluation as rows: means, expected scores, the gain of fusion and the worst loss."""
-    summary = result.summary
-    low, high = summary["interval"]
-    rows: list[tuple[str, float | None, float | None, float | None, float | None]] = [
-        ("all sensors", _percent(summary["all sensors"]), _percent(low), _percent(high), None)
-    ]
+    summary, scale = result.summary, _scale(result)
+
+    def row(title: str, score: float, low: float | None = None, high: float | None = None, drop: float | None = None) -> _Row:
+        return (title, *(None if x is None else scale * x for x in (score, low, high)), None if drop is None else 100 * drop)
+
+    rows = [row("all sensors", summary["all sensors"], *summary["interval"])]
     for protocol, mean in summary["mean"].items():
-        rows.append((f"mean, {_PROTOCOLS[protocol].lower()}", _percent(mean), None, None, _percent(summary["relative drop"][protocol])))
-    rows += [(f"expected, each sensor fails with {p}", _percent(value), None, None, None) for p, value in summary["expected"].items()]
+        rows.append(row(f"mean, {_PROTOCOLS[protocol].lower()}", mean, drop=summary["relative drop"][protocol]))
+    rows += [row(f"expected, each sensor fails with {p}", value) for p, value in summary["expected"].items()]
     for found, words in ((result.fusion_gain(), "fusion gain over {} alone"), (result.worst_loss(), "worst-case loss, without {}")):
         if found is not None:
             name, by = found
-            rows.append((words.format(sensor_label((name,))), *_points(by), None))
-    return Table(("", _title(result), "low", "high", "drop, %"), tuple(rows), "Summary")
+            rows.append(row(words.format(sensor_label((name,))), by.value, by.low, by.high))
+    return Table(("", _title(result), "low", "high", "drop, %"), tuple(rows), "Summary", _decimals(scale))
 
 
 def protocol_tables(result: RobustnessResult) -> tuple[Table, ...]:
     """Return one table per protocol, one row per setting."""
     header = ("setting", "severity", _title(result), "low", "high", "change", "change, low", "change, high", "places", "skipped")
-    rows = result.table()
-    found = {protocol: [row for row in rows if row.setting.protocol == protocol] for protocol in _PROTOCOLS}
-    return tuple(Table(header, tuple(map(_cells, part)), _PROTOCOLS[protocol]) for protocol, part in found.items() if part)
+    rows, scale = result.table(), _scale(result)
+    found = {protocol: [_cells(row, scale) for row in rows if row.setting.protocol == protocol] for protocol in _PROTOCOLS}
+    return tuple(Table(header, tuple(part), _PROTOCOLS[protocol], _decimals(scale)) for protocol, part in found.items() if part)
 
 
 def write_tables(folder: Path, result: RobustnessResult, facts: Mapping[str, Any]) -> None:
@@ -84,14 +76,15 @@ def markdown(table: Table) -> list[str]:
 
 def report_of(result: RobustnessResult, facts: Mapping[str, Any], configuration: dict[str, object], versions: dict[str, str]) -> Report:
     """Return the page: the few numbers, the picture, the tables."""
-    title = _title(result)
-    low, high = (_percent(edge) for edge in result.summary["interval"])
-    keys = [KeyFigure(title, f"{_percent(result.whole.score):.1f}", f"all sensors, {low:.1f} to {high:.1f}")]
+    title, scale, headline = _title(result), _scale(result), result.metric.headline
+    low, high = (score_text(edge, headline) for edge in result.summary["interval"])
+    keys = [KeyFigure(metric_name(headline), score_text(result.whole.score, headline), f"all sensors, {low} to {high}")]
     for found, label, words in ((result.fusion_gain(), "Fusion gain", "over"), (result.worst_loss(), "Worst-case loss", "without")):
         if found is not None:
-            value, low, high = _points(found[1])
-            keys.append(KeyFigure(label, f"{value:.1f}", f"{words} {sensor_label((found[0],))}, {low:.1f} to {high:.1f}"))
-    figure = draw_robustness(result, "Robustness to missing and bad sensors", title)
+            name, by = found
+            value, low, high = (f"{scale * x:.{_decimals(scale)}f}" for x in (by.value, by.low, by.high))
+            keys.append(KeyFigure(label, value, f"{words} {sensor_label((name,))}, {low} to {high}"))
+    figure = draw_robustness(result, "Robustness to missing and bad sensors", title, percents(headline))
     picture = Picture("robustness", figure, "Scores under every subset of sensors, and by severity of each harm.")
     return Report(
         title="Robustness to missing and bad sensors",
@@ -117,24 +110,25 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     return [f"Note: {note}" for note in facts["notes"]]
 
 
-def _cells(row: Row) -> tuple[str | int | float | None, ...]:
+def _cells(row: Row, scale: int) -> _Row:
     setting = row.setting
     subset = setting.protocol == "EMM"
     what = (
         sensor_label(setting.sensors) if subset else " of ".join([setting.harm, *([sensor_label(setting.sensors)] * bool(setting.sensors))])
     )
     severity = "" if subset else f"{setting.severity:g} {setting.unit}"
-    change = (None, None, None) if row.change is None else _points(row.change)
-    return (what, severity, _percent(row.score), *map(_percent, row.interval), *change, row.places, row.skipped)
+    change = (None, None, None) if row.change is None else (scale * x for x in (row.change.value, row.change.low, row.change.high))
+    return (what, severity, *(scale * x for x in (row.score, *row.interval)), *change, row.places, row.skipped)
 
 
-def _points(difference: Difference) -> tuple[float, float, float]:
-    return 100 * difference.value, 100 * difference.low, 100 * difference.high
+def _scale(result: RobustnessResult) -> int:
+    """Return 100 where scores are shares, which are written in percent and points."""
+    return 100 if percents(result.metric.headline) else 1
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _decimals(scale: int) -> int:
+    return 1 if scale == 100 else 3
 
 
 def _title(result: RobustnessResult) -> str:
-    return f"{metric_name(result.metric.headline)}, %"
+    return metric_name(result.metric.headline) + (", %" if _scale(result) == 100 else "")

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from test_figures import assert_legible, texts
 from test_robustness import MODS, Knows, evaluate, make
+from torch import nn
 
 from omnifuse.evals.figures.robustness import draw_robustness, key_lines
 from omnifuse.evals.harms import QUICK
@@ -48,6 +50,26 @@ def test_one_sensor_and_absent_sensors_are_drawn():
     absent = evaluate(Knows(), batches=lambda: [make([1, 2, 70], absent=("dem",))])
     figure = draw_robustness(absent, "A model", "accuracy, %")
     assert "present nowhere" in texts(figure)
+
+
+class Wrong(nn.Module):
+    """Right nowhere."""
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return torch.tensor([[0.0, 1.0]]).repeat(batch.num_places, 1)
+
+
+def test_scores_that_are_all_alike_are_drawn():
+    """Without warnings, which are errors here."""
+    figure = draw_robustness(evaluate(Wrong(), QUICK), "A model", "accuracy, %")
+    assert_legible(figure)
+    assert (0.0, 10.0) in {axes.get_xlim() for axes in figure.axes}
+
+
+def test_scores_that_are_no_shares_are_written_as_they_are(result):
+    shown = texts(draw_robustness(result, "A model", "R²", percent=False))
+    assert {"0.900", "0.2", "0.8"} <= set(shown) and "90.0" not in shown
+    assert key_lines(result, percent=False)[0].startswith("Fusion gains over S2 alone: 0.300 (0.")
 
 
 def _only_dem(batch: Batch) -> Batch:

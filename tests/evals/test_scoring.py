@@ -1,6 +1,7 @@
 """Scores place by place: intervals, paired differences, folds, and the same result from any number of processes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from accelerate import debug_launcher
 from torch import nn
 
+from omnifuse.classes import Quantities
 from omnifuse.errors import InputError
-from omnifuse.evals.metrics import Confusion
+from omnifuse.evals.metrics import Confusion, Regression
 from omnifuse.evals.scoring import Difference, Scored, paired_difference, score_views
 from omnifuse.frames import Batch, Frames
 from omnifuse.nn.exchange import Processes
@@ -103,6 +105,25 @@ def test_a_view_that_leaves_nothing_has_no_places():
     assert found["none"].skipped == 11 and found["none"].total.tolist() == [[0, 0], [0, 0]]
     with pytest.raises(InputError, match="no places"):
         found["none"].interval(0)
+
+
+class Value(Threshold):
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return super().forward(batch)[:, 1:]
+
+
+def test_quantities_are_scored_over_all_places_whatever_level_they_are_counted_about():
+    generator = torch.Generator().manual_seed(1)
+    places = [replace(one, target=100 + torch.randn(1, 4, 4, generator=generator)) for one in share(0, 1) if one.present.any()]
+    metric = Regression(Quantities(("height",), ("m",), (90.0,), (1.0,)))
+    found = score_views(Value(), lambda: places, {"all": VIEWS["all"]}, metric)["all"]
+    truth = torch.cat([one.target for one in places]).double()
+    error = torch.cat([Value()(one)[:, 0] for one in places]).double() - truth
+    r2 = 1 - error.square().sum() / (truth - truth.mean()).square().sum()
+    assert found.score == pytest.approx(r2.item(), rel=1e-9) and found.each == {"height": found.score}
+    assert found.scores["mae height [m]"] == pytest.approx(error.abs().mean().item())
+    low, high = found.interval(0)
+    assert low < found.score < high
 
 
 def in_processes(folder: str) -> None:

@@ -13,7 +13,7 @@ from omnifuse.errors import InputError
 from omnifuse.evals.comparison import Measured, class_differences, differences, matched
 from omnifuse.evals.metrics import Confusion, Regression
 from omnifuse.evals.scoring import Scored
-from omnifuse.runs.comparing import names
+from omnifuse.runs.comparing import Comparison, class_tables, names
 from omnifuse.runs.results import write_results
 
 METRIC = Confusion(("field", "forest"))
@@ -85,6 +85,22 @@ def test_quantities_are_compared_though_each_run_measured_its_own_mean():
         runs.append(Measured(name, {"s2": Scored(metric.statistics(guess, truth), torch.arange(6), 0, metric)}, ids, metric))
     found = differences(matched(runs), 0)["b", "s2"]
     assert abs(found.value) < 1e-12
+
+
+def test_quantities_are_written_as_they_are_and_classes_in_percent():
+    ids = {i: f"p{i}" for i in range(6)}
+    metric = Regression(Quantities(("height",), ("m",), (0.0,), (1.0,)))
+    truth = torch.arange(6.0)[:, None]
+    runs = [
+        Measured(name, {"s2": Scored(metric.statistics(truth + off, truth), torch.arange(6), 0, metric)}, ids, metric)
+        for name, off in (("a", 1.0), ("b", 0.0))
+    ]
+    (table,) = class_tables(Comparison(runs, differences(runs, 0)))
+    assert table.caption == "b beside a, R²" and table.decimals == 3
+    assert table.rows[0][:4] == pytest.approx(("height", 1 - 6 / 17.5, 1.0, 6 / 17.5))
+    runs = [measured(name, [hits] * 6, list(ids), ids) for name, hits in (("a", 50), ("b", 100))]
+    (table,) = class_tables(Comparison(runs, differences(runs, 0)))
+    assert table.caption == "b beside a, class by class, in percent" and table.rows[0][2] == pytest.approx(100.0)
 
 
 def test_one_command_leaves_words_a_table_figures_and_a_page(tmp_path: Path, capsys):

@@ -12,17 +12,23 @@ from small_models import contrast, fusion_model
 
 from omnifuse.classes import ClassTable, Quantities
 from omnifuse.cli import main
+from omnifuse.config import to_dict
 from omnifuse.data.landscape import Landscape, LandscapeConfig
+from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS
 from omnifuse.data.sources.pastis_layout import CLASSES as PASTIS
-from omnifuse.data.store import write_store
+from omnifuse.data.store import Store, write_store
+from omnifuse.data.targets import SharesConfig, retargeted
 from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.metrics import Confusion, Multilabel, Regression
 from omnifuse.evals.protocols import PROTOCOLS
+from omnifuse.models.heads import PlaceConfig
+from omnifuse.models.model import FusionModel
 from omnifuse.runs.evaluating import EvaluateCommand, metric_for
 from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, missing_rows, plan, scored_labels
 from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.probing import probed_places
 from omnifuse.runs.results import read_results
+from omnifuse.runs.sources import FlairData
 from omnifuse.zoo import save_model, save_pretrained
 
 NAMES = ("s2", "s1_asc", "spot")
@@ -196,6 +202,29 @@ def test_a_pretraining_is_probed_by_the_same_metrics(made, probe):
     low, high = whole.interval(0)
     assert low <= whole.score <= high and probe in results.about.protocol
     assert any("taught by 6 places (fold 1, 2, 3)" in note for note in results.about.facts["notes"])
+
+
+def test_a_regression_is_scored_as_it_is_and_about_the_level_of_its_training(made, tmp_path):
+    rule = SharesConfig(classes=("meadow", "corn"))
+    labels = replace(rule.labels(PASTIS), mean=(0.3, 0.2), std=(0.1, 0.1))
+    torch.manual_seed(0)
+    model = FusionModel(replace(fusion_model().config, head=PlaceConfig(dim=8), labels=labels)).eval()
+    save_model(tmp_path / "run" / "model", model, {"title": "shares", "split": split(0), "target": [to_dict(rule)]})
+    out = ("--subsets", "full", "--device", "cpu", "--out", str(tmp_path / "out"))
+    assert main(["evaluate", str(tmp_path / "run"), str(made / "store"), *out]) == 0
+    results = read_results(tmp_path / "out")
+    (found,) = results.scored.values()
+    assert found.metric == Regression(labels) and found.place.tolist() == [4, 9]
+    source = retargeted(Store(made / "store"), (rule,))
+    truth = torch.tensor([source[place].target.tolist() for place in (4, 9)], dtype=torch.float64)
+    torch.testing.assert_close(found.statistics[:, 1], truth - torch.tensor([0.3, 0.2], dtype=torch.float64), atol=1e-7, rtol=0)
+    page = (tmp_path / "out" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "R²" in page and "R², %" not in page
+
+
+def test_flair_as_it_is_read_by_default_is_what_its_protocol_takes():
+    labels = FLAIR_PROTOCOLS[FlairData(path="").protocol].classes
+    assert PROTOCOLS["flair_12"].target(labels) == ()
 
 
 def test_a_probe_learns_neither_from_what_is_held_back_nor_from_what_it_is_asked_about():

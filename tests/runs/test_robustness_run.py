@@ -129,6 +129,10 @@ def test_a_model_of_labels_made_by_rules_is_measured_on_those(made, tmp_path):
     results = read_results(tmp_path / "out")
     assert isinstance(results.metric, Regression) and results.metric.names() == ("meadow", "corn")
     assert set(results.scored) == {"+".join(some) for some in all_subsets(NAMES)}
+    table = (tmp_path / "out" / "robustness.md").read_text(encoding="utf-8")
+    assert "| R² |" in table and "R², %" not in table  # no share: as it is
+    value = results.scored["s2+s1_asc+spot"].score
+    assert f"| all sensors | {value:.3f} |" in table
 
 
 def test_the_command_that_is_written_down_asks_for_the_same_again(made):
