@@ -23,6 +23,6 @@ config = FinetuneConfig(
     fusion=CrossAttentionConfig(),
     head=SegmentationConfig(),
     augment=AugmentConfig(most_dates=50, modality_dropout=0.2, crop=640.0),
-    train=TrainConfig(steps=40000, batch_size=16, learning_rate=1e-3, warmup_steps=500, workers=12, evaluate_steps=4000),
+    train=TrainConfig(steps=40000, batch_size=16, learning_rate=1e-3, warmup_steps=500, workers=12, evaluate_steps=4000, best="miou"),
     folder="runs/finetune/pastis_hd",
 )

@@ -23,6 +23,6 @@ config = FinetuneConfig(
     fusion=CrossAttentionConfig(),
     head=SegmentationConfig(),
     augment=AugmentConfig(most_dates=50, modality_dropout=0.2),
-    train=TrainConfig(steps=20000, batch_size=8, learning_rate=1e-3, warmup_steps=500, workers=8, evaluate_steps=2000),
+    train=TrainConfig(steps=20000, batch_size=8, learning_rate=1e-3, warmup_steps=500, workers=8, evaluate_steps=2000, best="miou"),
     folder="runs/finetune/pastis_r",
 )

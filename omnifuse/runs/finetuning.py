@@ -33,6 +33,7 @@ from omnifuse.objectives.segmentation import SegmentConfig
 from omnifuse.objectives.tasks import TaskConfig
 from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, with_labels
 from omnifuse.runs.results import by_name, write_results
+from omnifuse.runs.selecting import check_best, select
 from omnifuse.runs.sources import DataConfig
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
@@ -152,8 +153,10 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     watched = with_labels(source, split(source.info, config.split.key, config.split.val), "val") if config.split.val else held_out
     model = build_model(config, source, pool, labelled)
     everything, metric = tuple(config.encoders), metric_of(model.config.labels)
+    check_best(config.train, metric.headline)
+    objective = config.objective.build(model)
     result = train(
-        config.objective.build(model),
+        objective,
         training_places(source, labelled, config.augment, config.train, labels=True),
         config.train,
         folder,
@@ -163,12 +166,14 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         describe="fine-tuning",
     )
     refuse_stopped(result)
+    selected = select(objective, folder, config.split, config.train)
     model.eval()
     subsets = score(model, source, held_out, all_subsets(everything), metric)
     keep_config(folder, config)
     if this_process()[0] == 0:
         scores: dict[str, JsonValue] = {"+".join(subset): found.score for subset, found in subsets.items() if len(found.place)}
         facts: dict[str, JsonValue] = {"data": config.data.kind, "labeled places": len(labelled), "pretrained": bool(config.init)}
+        facts |= {"selected": selected} if selected else {}
         known: dict[str, JsonValue] = {**facts, "place size (m)": source.size}  # of a tile, where an area is predicted
         known["split"] = to_dict(config.split)  # an evaluation does not score what was trained on
         if config.target:

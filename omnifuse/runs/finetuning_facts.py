@@ -58,6 +58,11 @@ class RunFacts:
         return max((int(row["step"]) for row in self.log), default=0)
 
     @property
+    def selected(self) -> str:
+        """Which weights were scored; empty for the last ones."""
+        return "" if self.results is None else str(self.results.about.facts.get("selected", ""))
+
+    @property
     def finished(self) -> bool:
         return bool(self.scores)
 

@@ -66,7 +66,8 @@ def state(facts: RunFacts) -> str:
     if not facts.log:
         return "An evaluation: nothing was trained here."
     if facts.finished:
-        return f"The run has ended after {facts.last_step} updates, and its model is scored."
+        which = f" It is not the last one: {facts.selected}." if facts.selected else ""
+        return f"The run has ended after {facts.last_step} updates, and its model is scored.{which}"
     share = f" of {facts.steps}" if facts.steps else ""
     return (
         f"The run has not ended: {facts.last_step}{share} updates are in its log. It is still going, or it was stopped; "

@@ -32,11 +32,11 @@ def learning_warnings(facts: RunFacts) -> list[str]:
         name = key.removeprefix("eval/")
         values = [(row[key], row["step"]) for row in facts.log if key in row]
         best, step = max(values)
-        if percents(name) and best - values[-1][0] > _BEHIND:
+        if percents(name) and best - values[-1][0] > _BEHIND and not facts.selected:
             found.append(
                 f"{metric_name(name)} on held-out places was {score_text(best, name)} at step {step} and is "
                 f"{score_text(values[-1][0], name)} now: the training places are learned by heart. "
-                f"Try: fewer updates, more labels or augmentation, or `--train.best {name}`, which keeps the best weights."
+                f"Try: fewer updates, more labels or augmentation, or `--train.best {name}` with `split.val`, which hands out the best."
             )
     clip = facts.configuration.get("train", {}).get("clip_norm", 0)
     norms = [row["grad_norm"] for row in rows[len(rows) // 2 :] if "grad_norm" in row]

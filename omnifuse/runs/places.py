@@ -37,7 +37,8 @@ class SplitConfig(Config):
     Attributes:
         key: Metadata that tells the parts apart.
         train: Values whose places are trained on.
-        val: Values whose places are scored during training; without any those of `test`, whose scores choose nothing.
+        val: Values whose places are scored during training, and with `train.best` choose the weights of a fine-tuning; without any
+            those of `test` are scored, which choose nothing.
         test: Values whose places are held out.
     """
 

@@ -27,9 +27,9 @@ def split_of(protocol: str, row: int = 1) -> SplitConfig:
 def pastis_fold(row: int) -> FinetuneConfig:
     """Return U-TAE on Sentinel-2 as published (arXiv:2107.07933, code VSainteuf/utae-paps), on a row of the five-fold cross-validation.
 
-    Batches of 4, 100 epochs, learning rate 1e-3 without schedule, decay or clipping, cross-entropy alone, nothing augmented. Not as
-    published: norms per pixel (`replace(SERIES, norm="group")` has the published ones, which pretraining recipes have not), and the
-    last weights are scored; `--train.best miou` keeps the best by the watched fold, too, under `best/`.
+    Batches of 4, 100 epochs, learning rate 1e-3 without schedule, decay or clipping, cross-entropy alone, nothing augmented, the weights
+    that are best on the watched fold. Not as published: that fold is scored every five epochs, not after each; norms are per pixel
+    (`replace(SERIES, norm="group")` has the published ones, which pretraining recipes have not).
     """
     return FinetuneConfig(
         data=StoreData(path="stores/pastis"),
@@ -47,6 +47,7 @@ def pastis_fold(row: int) -> FinetuneConfig:
             seed=row,
             workers=8,
             evaluate_steps=5 * _EPOCH,
+            best="miou",
         ),
         folder=f"runs/finetune/pastis_fold{row}",
     )

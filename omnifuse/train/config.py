@@ -34,7 +34,8 @@ class TrainConfig(Config):
         log_steps: Updates between rows of the log.
         evaluate_steps: Updates between evaluations; 0 evaluates at the end only.
         keep: Newest checkpoints kept. At least 2, as a disk may damage the last.
-        best: Evaluation metric whose best weights are kept under `best/` (largest; smallest if its name contains "loss").
+        best: Evaluation metric whose best weights are kept under `best/` (largest; smallest if its name contains "loss"). A fine-tuning
+            with `split.val` hands these out in place of the last.
         tracker: Where rows go besides the local log, which is always written.
         project: Project name at the tracker.
         processes: Processes the run must get; 0 takes what the launcher started.
