@@ -12,9 +12,10 @@ from torch import nn
 from omnifuse.classes import Quantities
 from omnifuse.errors import InputError
 from omnifuse.evals.metrics import Confusion, Regression
-from omnifuse.evals.scoring import Difference, Scored, paired_difference, score_views
+from omnifuse.evals.scoring import Difference, Scored, drawn_again, paired_difference, score_views
 from omnifuse.frames import Batch, Frames
 from omnifuse.nn.exchange import Processes
+from omnifuse.randomness import torch_generator
 
 METRIC = Confusion(("a", "b"))
 
@@ -51,6 +52,22 @@ def test_a_class_that_never_occurs_is_neither_better_nor_worse():
     assert not Difference(math.nan, math.nan, math.nan, 3).clear
     assert Difference(1.0, 0.5, 2.0, 3).clear and Difference(-1.0, -2.0, -0.5, 3).clear
     assert not Difference(0.1, -0.5, 2.0, 3).clear and not Difference(0.0, 0.0, 1.0, 3).clear
+
+
+@pytest.mark.parametrize("kind", [torch.long, torch.float64])
+def test_draws_come_in_blocks_and_are_those_of_one_piece(kind, monkeypatch):
+    tables = (1000 * torch.randn(70, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))).to(kind)
+    picked = torch.randint(70, (120, 70), generator=torch_generator(3, "bootstrap"))
+    expected = torch.stack([tables[draw].double().sum(0) for draw in picked])
+    held, draw = [], torch.randint
+    monkeypatch.setattr(torch, "randint", lambda high, shape, **options: held.append(shape) or draw(high, shape, **options))
+    torch.testing.assert_close(drawn_again(tables, 3, 120), expected, rtol=1e-12, atol=1e-9)
+    assert held == [(50, 70), (50, 70), (20, 70)]  # memory grows with the places, and not a thousand times so
+
+
+def test_several_scores_have_the_intervals_that_each_has_alone():
+    found = scored([10, 50, 90, 35])
+    assert found.intervals(2, ("miou", "accuracy")) == {name: found.interval(2, name) for name in ("miou", "accuracy")}
 
 
 def test_only_places_that_both_were_scored_at_are_compared():
