@@ -9,8 +9,7 @@ from omnifuse.evals.forest import ForestConfig
 from omnifuse.runs.baselines import unet_highres, utae_early, utae_late, utae_s2, vit_highres
 from omnifuse.runs.landscape import SENSORS
 from omnifuse.runs.sources import StackedData
-from omnifuse.runs.studies import robust
-from omnifuse.runs.studies.landscape import ALL, data, of_architecture, tuning
+from omnifuse.runs.studies.landscape import ALL, LONG, data, of_architecture, pretraining, tuning
 from omnifuse.runs.studies.study import Entry, ForestEntry, Found, Measured, Scale, Study
 from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
 
@@ -37,9 +36,9 @@ def entries(seed: int, scale: Scale) -> Sequence[Measured]:
         Entry("SPOT: U-Net", of_architecture(seed, scale, unet_highres())),
         Entry("S1 + S2: U-TAE, early fusion", replace(early, data=StackedData(data=data(seed, scale), stacks=(Stack(),)))),
         Entry("S1 + S2: U-TAE, late fusion", of_architecture(seed, scale, utae_late())),
-        Entry(BOTH, tuning(seed, scale, SENSORS[:2])),
-        Entry("S1 + S2 + SPOT: omnifuse, from scratch", tuning(seed, scale)),
-        replace(robust.entries(seed, scale)[0], name=OURS),
+        Entry(BOTH, tuning(seed, scale, SENSORS[:2], steps=LONG)),
+        Entry("S1 + S2 + SPOT: omnifuse, from scratch", tuning(seed, scale, steps=LONG)),
+        Entry(OURS, tuning(seed, scale, steps=LONG), pretraining(seed, scale)),
         ForestEntry(_FOREST, tuning(seed, scale, SENSORS[:2]), ForestConfig(trees=100, pixels=64, seed=seed), alone=_ALONE),
     )
 
@@ -52,13 +51,19 @@ def tell(found: Found) -> str:
         rows.append((row, cell(values(found, row, view)), gain, theirs))
     for sensors in _ALONE:
         view = "+".join(sensors)
-        name = " + ".join({"s2": "S2", "s1_asc": "S1"}[sensor] for sensor in sensors)
-        rows.append((f"{name}: {_FOREST}", cell(values(found, _FOREST, view)), signed(difference(found, (_FOREST, view), first)), ""))
+        rows.append(
+            (f"{_title(sensors)}: {_FOREST}", cell(values(found, _FOREST, view)), signed(difference(found, (_FOREST, view), first)), "")
+        )
     return markdown(("model", "mIoU, %", "against S2: U-TAE", "OmniSat on PASTIS"), rows)
 
 
+def _title(sensors: Sequence[str]) -> str:
+    return " + ".join({"s2": "S2", "s1_asc": "S1"}[sensor] for sensor in sorted(sensors))
+
+
 def bars(found: Found) -> Sequence[Bar]:
-    rows = [(row, row, view) for row, view, _ in _ROWS] + [(f"{view}: {_FOREST}", _FOREST, view) for view in map("+".join, _ALONE)]
+    rows = [(row, row, view) for row, view, _ in _ROWS]
+    rows += [(f"{_title(sensors)}: {_FOREST}", _FOREST, "+".join(sensors)) for sensors in _ALONE]
     return [bar(found, title, "mIoU", row, view) for title, row, view in rows]
 
 

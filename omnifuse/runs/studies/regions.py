@@ -17,7 +17,7 @@ from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.results import Results
 from omnifuse.runs.sources import StackedData
 from omnifuse.runs.studies.fusions import task
-from omnifuse.runs.studies.landscape import UPDATES, data, of_architecture, quarters, training, tuning
+from omnifuse.runs.studies.landscape import LONG, UPDATES, data, of_architecture, quarters, training, tuning
 from omnifuse.runs.studies.study import Entry, Found, Info, Measured, Scale, Study
 from omnifuse.runs.studies.tables import cell, headlined, markdown
 
@@ -57,7 +57,7 @@ def variants(seed: int, scale: Scale, what: str) -> dict[str, FinetuneConfig]:
         "landcover": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64, season=(0, 0)),
     }
     optical = replace(of_architecture(seed, scale, utae_s2()), data=places)
-    updates = 2 * UPDATES if what == _TASKS[0] else UPDATES  # labels of places are learned in fewer
+    updates = LONG if what == _TASKS[0] else UPDATES  # labels of places are learned in fewer
     optical = replace(optical, train=training(seed, scale.updates(updates), learning_rate=1e-3))
     both = tuning(seed, scale, ("s2",))
     both = replace(both, data=places, encoders=both.encoders | learned, train=optical.train)
