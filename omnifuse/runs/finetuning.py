@@ -31,10 +31,12 @@ from omnifuse.models.utae import UTAEConfig
 from omnifuse.nn.exchange import Processes
 from omnifuse.objectives.segmentation import SegmentConfig
 from omnifuse.objectives.tasks import TaskConfig
+from omnifuse.runs.ancestry import ancestry, seen_before
 from omnifuse.runs.places import AugmentConfig, SplitConfig, fingerprint, keep_config, opened, refuse_stopped, training_places, with_labels
 from omnifuse.runs.results import by_name, write_results
 from omnifuse.runs.selecting import check_best, select
-from omnifuse.runs.sources import DataConfig
+from omnifuse.runs.sources import DataConfig, StackedData
+from omnifuse.runs.stages import console
 from omnifuse.train.config import TrainConfig
 from omnifuse.train.loop import TrainResult, train
 from omnifuse.train.ranks import this_process
@@ -151,6 +153,9 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
     labelled = stratified_fraction(source, with_labels(source, pool, "train"), config.label_fraction, config.train.seed)
     held_out = with_labels(source, split(source.info, config.split.key, config.split.test), "test")
     watched = with_labels(source, split(source.info, config.split.key, config.split.val), "val") if config.split.val else held_out
+    earlier = ancestry(config.init)
+    for note in seen_before(earlier, config.data.kind, config.split.key, source.info, held_out) if this_process()[0] == 0 else ():
+        console.print(f"{config.init}: {note}", markup=False)
     model = build_model(config, source, pool, labelled)
     everything, metric = tuple(config.encoders), metric_of(model.config.labels)
     check_best(config.train, metric.headline)
@@ -176,8 +181,12 @@ def finetune(config: FinetuneConfig, source: PlaceSource | None = None, resume: 
         facts |= {"selected": selected} if selected else {}
         known: dict[str, JsonValue] = {**facts, "place size (m)": source.size}  # of a tile, where an area is predicted
         known["split"] = to_dict(config.split)  # an evaluation does not score what was trained on
+        if earlier:
+            known["pretrained on"] = earlier
         if config.target:
             known["target"] = [to_dict(rule) for rule in config.target]
+        if isinstance(config.data, StackedData):
+            known["stacks"] = [to_dict(stack) for stack in config.data.stacks]
         save_model(folder / "model", model, {**known, "steps": result.step, "seed": config.train.seed, metric.headline: scores})
         ids = {int(number): str(source.info[number]["id"]) for number in held_out}
         write_results(folder, by_name(subsets), ids, {**facts, "steps": result.step, "seed": config.train.seed})

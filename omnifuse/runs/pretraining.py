@@ -98,7 +98,7 @@ def pretrain(config: PretrainConfig, source: PlaceSource | None = None, resume: 
     keep_config(folder, config)
     if this_process()[0] == 0:
         facts: dict[str, JsonValue] = {"data": config.data.kind, "places": len(places), "place size (m)": source.size}
-        facts |= {"steps": result.step, "seed": config.train.seed}
+        facts |= {"split": to_dict(config.split), "steps": result.step, "seed": config.train.seed}  # whose images it has seen
         save_pretrained(folder / "pretrained", contrast_of(objective), facts)
     return result
 

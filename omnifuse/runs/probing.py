@@ -61,9 +61,16 @@ def probe_models(
         f"A {command.probe} probe of frozen features, taught by {len(taught)} places ({lesson}): of ground cells of "
         f"{contrast.config.cell_gsd:g} m by the class that most of them has where labels are maps. Not comparable with scores of every "
         "pixel.",
-        "Whether the pretraining saw images of these places is for its recipe to say; it saw no labels.",
+        _images_seen(model),
     ]
     return Evaluation(rule, scored, [(Planned(model, part, asked, ""), scored["+".join(names)])], notes, labels, [])
+
+
+def _images_seen(model: Entrant) -> str:
+    split = model.training.split
+    if split is None:
+        return "Whether the pretraining saw images of these places is for its recipe to say; it saw no labels."
+    return f"The pretraining saw the images of {split.key} {', '.join(map(str, split.train))} of its own data, and no labels."
 
 
 def probed_places(

@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_store(landscape, folder / "store", workers=1)
     for row in (0, 1):
         save_model(folder / f"fold{row}" / "model", fusion_model(row, landscape.classes), {"title": "random", "split": split(row)})
-    save_pretrained(folder / "pretrained", contrast(), {"title": "pretrained"})
+    save_pretrained(folder / "pretrained", contrast(), {"title": "pretrained", "split": split(0)})
     return folder
 
 
@@ -202,6 +202,7 @@ def test_a_pretraining_is_probed_by_the_same_metrics(made, probe):
     low, high = whole.interval(0)
     assert low <= whole.score <= high and probe in results.about.protocol
     assert any("taught by 6 places (fold 1, 2, 3)" in note for note in results.about.facts["notes"])
+    assert any("saw the images of fold 1, 2, 3 of its own data" in note for note in results.about.facts["notes"])
 
 
 def test_a_regression_is_scored_as_it_is_and_about_the_level_of_its_training(made, tmp_path):
