@@ -30,7 +30,7 @@ from omnifuse.evals.subsets import all_subsets, evaluate_subsets
 from omnifuse.frames import Batch
 from omnifuse.inference.embedding_rows import shared_sensors
 from omnifuse.nn.exchange import Processes
-from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, missing_rows, plan, scored_labels
+from omnifuse.runs.evaluating_plan import Entrant, Planned, Seen, check_labels, entrants, missing_rows, plan, scored_labels, stacked_alike
 from omnifuse.runs.opening import Found
 from omnifuse.runs.quickstart import environment
 from omnifuse.runs.repeating import again
@@ -138,11 +138,12 @@ def evaluate(model: str, found: Found, command: EvaluateCommand) -> Evaluation:
 
 
 def relabeled(source: PlaceSource, models: list[Entrant], rule: Protocol | None, path: str) -> PlaceSource:
-    """Return the places with the labels to be scored: those of a protocol, else those that the models were trained on.
+    """Return the places as the models were shown them, with the labels to be scored: of a protocol, else those they were trained on.
 
     Raises:
         ConfigError: where models were trained on different ones.
     """
+    source = stacked_alike(source, models)
     if rule is not None:
         labels = labels_of(source)
         return source if labels is None else retargeted(source, rule.target(labels))

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from omnifuse.classes import Labels, Quantities
 from omnifuse.config import Config, from_dict
 from omnifuse.data.place import PlaceSource, labels_of
+from omnifuse.data.stacked import Stack, Stacked
 from omnifuse.data.subset import split_by_text
 from omnifuse.data.target_rules import TargetConfig
 from omnifuse.errors import ConfigError, InputError
@@ -30,10 +31,12 @@ class Training(Config):
     Attributes:
         split: Which places it was trained on, watched and tested at; None where it does not say.
         target: Rules that made its labels of those of its data.
+        stacks: Sensors of its data that were stacked as bands of others.
     """
 
     split: SplitConfig | None = None
     target: tuple[TargetConfig, ...] = ()
+    stacks: tuple[Stack, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def entrants(pattern: str) -> list[Entrant]:
 
 def training_of(facts: dict[str, Any], where: str) -> Training:
     """Return what facts say of a training."""
-    return from_dict(Training, {name: facts[name] for name in ("split", "target") if name in facts}, f"{where}: facts")
+    return from_dict(Training, {name: facts[name] for name in ("split", "target", "stacks") if name in facts}, f"{where}: facts")
 
 
 def plan(
@@ -136,6 +139,19 @@ def plan(
         places = split_by_text(info, key, values)
         planned.append(Planned(one, f"{key} {', '.join(values)}", places, _note(one, info, places, seen)))
     return planned
+
+
+def stacked_alike(source: PlaceSource, models: Sequence[Entrant]) -> PlaceSource:
+    """Return the places with those sensors stacked that were in the training of the models.
+
+    Raises:
+        ConfigError: where models were trained on different ones.
+    """
+    stacks = models[0].training.stacks
+    other = next((one for one in models if one.training.stacks != stacks), None)
+    if other is not None:
+        raise ConfigError(f"{other.name}: was trained on other stacked sensors than {models[0].name}. Try: one evaluation for each.")
+    return Stacked(source, stacks) if stacks else source
 
 
 def check_labels(model: Labels | None, source: PlaceSource, name: str, path: str, rule: Protocol | None = None) -> None:

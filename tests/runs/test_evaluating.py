@@ -16,6 +16,7 @@ from omnifuse.config import to_dict
 from omnifuse.data.landscape import Landscape, LandscapeConfig
 from omnifuse.data.sources.flair_classes import FLAIR_PROTOCOLS
 from omnifuse.data.sources.pastis_layout import CLASSES as PASTIS
+from omnifuse.data.stacked import Stack
 from omnifuse.data.store import Store, write_store
 from omnifuse.data.targets import SharesConfig, retargeted
 from omnifuse.errors import ConfigError, InputError
@@ -24,7 +25,7 @@ from omnifuse.evals.protocols import PROTOCOLS
 from omnifuse.models.heads import PlaceConfig
 from omnifuse.models.model import FusionModel
 from omnifuse.runs.evaluating import EvaluateCommand, metric_for
-from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, missing_rows, plan, scored_labels
+from omnifuse.runs.evaluating_plan import Entrant, Training, check_labels, entrants, missing_rows, plan, scored_labels, stacked_alike
 from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.probing import probed_places
 from omnifuse.runs.results import read_results
@@ -170,6 +171,16 @@ def test_labels_are_scored_as_the_places_have_them():
     assert metric_for(None, scored_labels(taught, labeled(there))) == Confusion(GENERA.names, void=2)
     measured = replace(HEIGHT, mean=(7.0,))  # what the truth is counted about, as in the model's own results
     assert metric_for(None, scored_labels(measured, labeled(HEIGHT))) == Regression(measured)
+
+
+def test_places_are_stacked_as_in_training_and_models_of_other_stacks_are_not_scored_together(made):
+    source = Landscape(LandscapeConfig(places=2, size=8, sensors=("s2", "s1_asc")))
+    [plain] = entrants(str(made / "fold0"))
+    other = replace(plain, training=Training(stacks=(Stack(),)))
+    assert stacked_alike(source, [plain]) is source
+    assert list(stacked_alike(source, [other]).modalities) == ["s2_s1"]
+    with pytest.raises(ConfigError, match=r"was trained on other stacked sensors than .*fold0\S*\. Try: one evaluation"):
+        stacked_alike(source, [plain, other])
 
 
 def test_wrong_input_is_one_sentence(made, tmp_path, capsys):

@@ -12,12 +12,13 @@ from omnifuse.data.place import PlaceSource
 from omnifuse.data.writing import write_store
 from omnifuse.evals.protocols import PROTOCOLS
 from omnifuse.models.heads import SegmentationConfig
+from omnifuse.models.timm_encoder import TimmConfig
 from omnifuse.models.utae import UTAEConfig
 from omnifuse.runs.finetuning import FinetuneConfig, finetune
 from omnifuse.runs.pretraining import PretrainConfig, pretrain
 from omnifuse.runs.recipe import read_recipe
 from omnifuse.runs.results import read_results
-from omnifuse.runs.sources import StoreData
+from omnifuse.runs.sources import StackedData, StoreData
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "data"))  # the made-up files
@@ -29,14 +30,16 @@ def shrunk(config: FinetuneConfig, folder: Path) -> FinetuneConfig:
     encoders = {
         name: replace(encoder, widths=(8,) * len(encoder.widths), heads=4, dim=16)
         if isinstance(encoder, UTAEConfig)
+        else replace(encoder, name="test_resnet")
+        if isinstance(encoder, TimmConfig)
         else replace(encoder, dim=64, depth=1, heads=1, stem_widths=(4,) * len(encoder.stem_widths))
         for name, encoder in config.encoders.items()
     }
-    head = config.head
+    head, store = config.head, StoreData(path=str(folder / "store"))
     return replace(
         config,
         in_memory=True,
-        data=StoreData(path=str(folder / "store")),
+        data=replace(config.data, data=store) if isinstance(config.data, StackedData) else store,
         encoders=encoders,
         fusion=replace(config.fusion, dims=(16, *(8,) * (len(config.fusion.dims) - 1)), heads=2, depth=min(1, config.fusion.depth)),
         head=replace(head, dims=(8,) * len(head.dims)) if isinstance(head, SegmentationConfig) else replace(head, dim=8),
@@ -71,6 +74,8 @@ def dry_run(source: PlaceSource, recipe: str, protocol: str, folder: Path, befor
     ("recipe", "before"),
     [
         ("pastis_fold3", ""),
+        ("pastis_r_early", ""),
+        pytest.param("pastis_r_late", "", marks=pytest.mark.slow),
         pytest.param("pastis_r", "pastis_r_infonce", marks=pytest.mark.slow),
         pytest.param("pastis_hd", "pastis_hd_infonce", marks=pytest.mark.slow),
     ],
@@ -81,12 +86,14 @@ def test_pastis(recipe, before, tmp_path):
     from omnifuse.data.sources.pastis import Pastis
 
     config = read_recipe(ROOT / "finetune" / "recipes" / f"{recipe}.py", FinetuneConfig)
-    source = Pastis(write_fake_pastis(tmp_path / "native"), tuple(config.encoders))
+    sensors = ("s2", "s1_asc", "s1_desc") if isinstance(config.data, StackedData) else tuple(config.encoders)
+    source = Pastis(write_fake_pastis(tmp_path / "native"), sensors)
     protocol = "pastis" if recipe.startswith("pastis_fold") else "pastis_fold1"
     dry_run(source, recipe, protocol, tmp_path, before, augment=replace(config.augment, most_dates=2, crop=160.0))
 
 
-def test_flair(tmp_path):
+@pytest.mark.parametrize("recipe", ["flair", "flair_unet", pytest.param("flair_vit", marks=pytest.mark.slow)])
+def test_flair(recipe, tmp_path):
     pytest.importorskip("rasterio", reason="FLAIR is read with rasterio")
     from fake_flair import CENTRES, LOCAL, mask, write_flair, write_image
 
@@ -96,7 +103,7 @@ def test_flair(tmp_path):
     labels = tmp_path / "native" / "flair_2_labels_test" / "D015_2020" / "Z5_UU" / "msk" / "MSK_000004.tif"
     write_image(labels, mask()[None], CENTRES[4], LOCAL)  # the challenge kept them back
     source = Flair(tmp_path / "native", protocol="flair13")
-    dry_run(source, "flair", "flair_12", tmp_path)
+    dry_run(source, recipe, "flair_12", tmp_path)
 
 
 @pytest.mark.slow
