@@ -10,9 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from PIL import Image
 
 from omnifuse.config import write_json
-from omnifuse.data.pictures.look import save_png
+from omnifuse.data.pictures.look import DPI, save_png
 from omnifuse.errors import InputError
 
 
@@ -37,15 +38,23 @@ class Picture:
 
     Attributes:
         name: Name of its PNG file without the ending: lower-case letters, digits, `-` and `_`.
-        figure: What is shown.
+        figure: What is shown; or the file of a PNG that was drawn before.
         caption: Text below it.
         alt: What a reader who cannot see it should know; the caption if empty.
     """
 
     name: str
-    figure: Figure
+    figure: Figure | Path
     caption: str
     alt: str = ""
+
+    @property
+    def inches(self) -> float:
+        """Width."""
+        if isinstance(self.figure, Figure):
+            return float(self.figure.get_figwidth())
+        with Image.open(self.figure) as image:
+            return image.width / DPI
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,9 @@ def write_report(folder: Path, report: Report) -> Path:
     _check(report)
     images = {}
     for picture in (picture for section in report.sections for picture in section.pictures):
-        path = folder / f"{picture.name}.png"
-        save_png(picture.figure, path)
+        path = picture.figure if isinstance(picture.figure, Path) else folder / f"{picture.name}.png"
+        if isinstance(picture.figure, Figure):
+            save_png(picture.figure, path)
         images[picture.name] = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
     environment = Environment(
         loader=PackageLoader("omnifuse.evals"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

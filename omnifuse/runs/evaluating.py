@@ -250,6 +250,6 @@ def _write(result: Evaluation, source: PlaceSource, model: str, found: Found, co
     }
     name = result.protocol.name if result.protocol is not None else ""
     write_results(Path(command.out), result.scored, ids, facts, f"{name}, probe {command.probe}" if command.probe != "none" else name)
-    page = report(Path(command.out), result, facts, to_dict(command), environment(seconds), source)
+    page = report(Path(command.out), result, to_dict(command), environment(seconds), source)
     for line in (*said(result), f"{command.out}/results.json: scores", f"{page}: page"):
         console.print(line, markup=False)

@@ -1,58 +1,46 @@
 """What an evaluation has to say: the number of the literature first, then every subset, every class, every fold, and some maps."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omnifuse.classes import ClassTable
+from omnifuse.config import to_dict, write_json
+from omnifuse.data.pictures.look import save_png
 from omnifuse.data.place import PlaceSource
 from omnifuse.evals.figures import draw_place, sensor_label
-from omnifuse.evals.report import KeyFigure, Picture, Report, Section, Table, write_report
-from omnifuse.evals.scoring import Scored
+from omnifuse.evals.report import to_plain
 from omnifuse.runs.evaluating import Evaluation
-from omnifuse.runs.finetuning_facts import METRICS, RunFacts, metric_name, percents, read_facts, score_text, view_name
-from omnifuse.runs.finetuning_report import class_section, key_figures, subset_section
-from omnifuse.runs.results import SEED
+from omnifuse.runs.evaluating_page import PAGE, EvaluationFile, page, printed
+from omnifuse.runs.finetuning_facts import METRICS, metric_name, score_text, view_name
+from omnifuse.runs.results import EVALUATION, SEED
 
 
-def report(
-    folder: Path,
-    result: Evaluation,
-    facts: Mapping[str, Any],
-    configuration: Mapping[str, Any],
-    environment: Mapping[str, str],
-    source: PlaceSource,
-) -> Path:
-    """Write `report/report.html` with its pictures into the folder of an evaluation; return the page."""
-    labels = result.labels
-    known = replace(read_facts(folder), labels=labels if isinstance(labels, ClassTable) else None)
-    printed = [KeyFigure(metric_name(name), value, note) for name, value, note in _figures(result) if name != result.whole.metric.headline]
-    content = Report(
+def report(folder: Path, result: Evaluation, configuration: Mapping[str, Any], environment: Mapping[str, str], source: PlaceSource) -> Path:
+    """Write `evaluation.json` and `report/report.html` with its pictures beside the results of an evaluation; return the page."""
+    about = EvaluationFile(
         title=f"Evaluation by the protocol {_name(result)}" if result.protocol else "Evaluation",
-        subtitle=f"{facts['model']}; {facts['data']}; {', '.join(facts['parts'])}: {len(result.whole.place)} places",
-        seed=SEED,
-        key_figures=(*key_figures(known), *printed),
-        sections=(
-            Section("What was scored, and by which rule", tuple(_words(result))),
-            *subset_section(known),
-            *class_section(known),
-            *_fold_section(result),
-            *_map_section(result, source, known),
+        words=tuple(_words(result)),
+        prints=_prints(result),
+        folds=tuple(
+            (one.part, one.entrant.name, *to_plain((scored.score, *scored.interval(SEED))), len(scored.place))
+            for one, scored in result.models
+            if len(result.models) > 1
         ),
-        results={"scores": known.scores, "notes": result.notes, **{name: facts[name] for name in ("model", "data", "command")}},
-        configuration=configuration,
-        environment=environment,
-        commands=(str(facts["command"]), "omnifuse compare RUN RUN ..."),
+        maps=_draw_maps(folder / PAGE, result, source),
+        labels=result.labels if isinstance(result.labels, ClassTable) else None,
+        configuration=dict(configuration),
+        environment=dict(environment),
     )
-    return write_report(folder / "report", content)
+    write_json(folder / EVALUATION, to_dict(about))
+    return page(folder)
 
 
 def said(result: Evaluation) -> list[str]:
     """Return the figures as lines for a terminal: those that the literature prints, then every subset."""
     head, whole = result.whole.metric.headline, result.whole
     lines = [f"{_name(result)}, {len(whole.place)} places, all sensors:"]
-    lines += [f"  {metric_name(name)} {value} ({note})" for name, value, note in _figures(result)]
+    lines += [f"  {metric_name(name)} {value} ({note})" for name, value, note in printed(whole, _prints(result))]
     if len(result.models) > 1:
         lines += [f"  {one.part} alone: {metric_name(head)} {score_text(scored.score, head)}" for one, scored in result.models]
     for view, scored in result.scored.items():
@@ -70,19 +58,12 @@ def _name(result: Evaluation) -> str:
     return f"{rule.name} ({len(result.models)} of {len(rule.rows)} rows)"
 
 
-def _figures(result: Evaluation) -> list[tuple[str, str, str]]:
-    """Return name, value and interval of every score that is printed, the headline first."""
-    whole: Scored = result.whole
-    names = (
-        result.protocol.prints
-        if result.protocol
-        else (whole.metric.headline, *(name for name in whole.scores if name in METRICS and not name.endswith("_void_error")))
-    )
-    scores, found = whole.scores, []
-    for name in dict.fromkeys(names):
-        low, high = (score_text(edge, name) for edge in whole.interval(SEED, name))
-        found.append((name, score_text(scores[name], name), f"95 % interval over places {low} to {high}"))
-    return found
+def _prints(result: Evaluation) -> tuple[str, ...]:
+    """Return the names of the scores that are printed, the headline first."""
+    if result.protocol:
+        return result.protocol.prints
+    whole = result.whole
+    return (whole.metric.headline, *(name for name in whole.scores if name in METRICS and not name.endswith("_void_error")))
 
 
 def _words(result: Evaluation) -> list[str]:
@@ -94,35 +75,16 @@ def _words(result: Evaluation) -> list[str]:
     return words + [f"Note: {note}" for note in result.notes]
 
 
-def _fold_section(result: Evaluation) -> list[Section]:
-    if len(result.models) < 2:
-        return []
-    head = result.whole.metric.headline
-    scale = 100 if percents(head) else 1
-    rows: tuple[tuple[str | float, ...], ...] = tuple(
-        (one.part, one.entrant.name, scale * scored.score, *(scale * edge for edge in scored.interval(SEED)), len(scored.place))
-        for one, scored in result.models
-    )
-    header = ("tested on", "model", f"{metric_name(head)}{', %' if scale == 100 else ''}", "low", "high", "places")
-    text = "The pooled figure is that of the summed tables, not the mean of these."
-    return [Section("Fold by fold", (text,), (), (Table(header, rows, decimals=1 if scale == 100 else 3),))]
-
-
-def _map_section(result: Evaluation, source: PlaceSource, facts: RunFacts) -> list[Section]:
-    if not result.sheets or not isinstance(result.labels, ClassTable):
-        return []
-    pictures = tuple(
-        Picture(
-            f"place-{number}",
-            draw_place(
-                place,
-                {name: source.modalities[name] for name in place.series},
-                result.labels,
-                {f"{sensor_label(tuple(facts.everything.split('+')))}": prediction},
-                title=f"Place {place.info['id']}",
-            ),
-            f"Place {place.info['id']}: what the sensors saw, the labels, and what the model makes of it.",
-        )
-        for number, (place, prediction) in enumerate(result.sheets)
-    )
-    return [Section("Maps beside the truth", ("Places spread evenly over those scored, not chosen.",), pictures)]
+def _draw_maps(folder: Path, result: Evaluation, source: PlaceSource) -> dict[str, str]:
+    """Draw the maps of classes; return the caption of each by the name of its picture."""
+    if not isinstance(result.labels, ClassTable):
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    view = sensor_label(tuple(list(result.scored)[-1].split("+")))
+    captions = {}
+    for number, (place, prediction) in enumerate(result.sheets):
+        modalities = {name: source.modalities[name] for name in place.series}
+        figure = draw_place(place, modalities, result.labels, {view: prediction}, title=f"Place {place.info['id']}")
+        save_png(figure, folder / f"place-{number}.png")
+        captions[f"place-{number}"] = f"Place {place.info['id']}: what the sensors saw, the labels, and what the model makes of it."
+    return captions

@@ -6,7 +6,7 @@ from typing import Any
 
 from omnifuse.config import Config, read_json
 from omnifuse.errors import InputError
-from omnifuse.runs.results import RESULTS
+from omnifuse.runs.results import EVALUATION, RESULTS
 from omnifuse.runs.stages import console
 from omnifuse.train.log import Row, read_log
 
@@ -58,6 +58,10 @@ def _page(folder: Path) -> Path:
     """Write the page of one run."""
     configuration: dict[str, Any] = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     log = read_log(folder / "log.jsonl")
+    if not log and (folder / EVALUATION).is_file():  # with a log it is a training, whose folder an evaluation was written to
+        from omnifuse.runs.evaluating_page import page
+
+        return page(folder)
     if not _is_pretraining(configuration, log):
         from omnifuse.runs.finetuning_report import report as finetuning  # matplotlib takes a second
 

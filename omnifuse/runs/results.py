@@ -18,6 +18,7 @@ from omnifuse.evals.subsets import Subset
 
 RESULTS: Final = "results.json"
 COUNTS: Final = "counts.safetensors"
+EVALUATION: Final = "evaluation.json"
 SEED: Final = 0  # of bootstrap intervals
 
 MetricConfig = Annotated[Confusion | Multilabel | Regression, Field(discriminator="kind")]
