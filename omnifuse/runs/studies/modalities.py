@@ -14,6 +14,7 @@ from omnifuse.runs.studies.study import Entry, ForestEntry, Found, Measured, Sca
 from omnifuse.runs.studies.tables import bar, cell, difference, markdown, signed, values
 
 S2, BOTH, OURS = "S2: U-TAE", "S1 + S2: dual stream", "S1 + S2 + SPOT: omnifuse, pretrained"
+PLAIN = "S1 + S2 + SPOT: pretrained, no dropout"  # of sensors
 _ROWS = (  # row, view, what the paper has
     (S2, "s2", "63.1"),
     ("SPOT: ViT", "spot", ""),
@@ -23,6 +24,7 @@ _ROWS = (  # row, view, what the paper has
     (BOTH, "s2+s1_asc", "65.2"),
     ("S1 + S2 + SPOT: omnifuse, from scratch", ALL, ""),
     (OURS, ALL, "67.5"),
+    (PLAIN, ALL, ""),
 )
 _FOREST = "random forest on pixels"
 _ALONE = (("s2",), ("s1_asc",), ("s2", "s1_asc"))
@@ -39,6 +41,7 @@ def entries(seed: int, scale: Scale) -> Sequence[Measured]:
         Entry(BOTH, tuning(seed, scale, SENSORS[:2], steps=LONG)),
         Entry("S1 + S2 + SPOT: omnifuse, from scratch", tuning(seed, scale, steps=LONG)),
         Entry(OURS, tuning(seed, scale, steps=LONG), pretraining(seed, scale)),
+        Entry(PLAIN, tuning(seed, scale, dropout=0.0, steps=LONG), pretraining(seed, scale)),
         ForestEntry(_FOREST, tuning(seed, scale, SENSORS[:2]), ForestConfig(trees=100, pixels=64, seed=seed), alone=_ALONE),
     )
 
