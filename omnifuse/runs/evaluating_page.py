@@ -77,8 +77,8 @@ def page(folder: Path) -> Path:
 def printed(whole: Scored, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return name, value and interval of scores as they are printed."""
     scores, found = whole.scores, []
-    for name in dict.fromkeys(names):
-        low, high = (score_text(edge, name) for edge in whole.interval(SEED, name))
+    for name, edges in whole.intervals(SEED, tuple(dict.fromkeys(names))).items():
+        low, high = (score_text(edge, name) for edge in edges)
         found.append((name, score_text(scores[name], name), f"95 % interval over places {low} to {high}"))
     return found
 

@@ -97,7 +97,6 @@ def share(scored: Scored, names: Sequence[str]) -> str:
 def with_interval(scored: Scored, names: Sequence[str]) -> str:
     """Return scores in percent, each with its interval over places."""
     cells = []
-    for name in names:
-        low, high = scored.interval(SEED, name)
+    for name, (low, high) in scored.intervals(SEED, tuple(names)).items():
         cells.append(f"{100 * scored.scores[name]:.1f} ({100 * low:.1f}–{100 * high:.1f})")
     return " / ".join(cells)
