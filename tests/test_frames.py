@@ -83,5 +83,5 @@ def test_places_that_do_not_belong_together_are_refused():
     with pytest.raises(InputError, match="different sizes"):
         Batch.cat([batch(a=(1,)), other])
     unlabelled = Batch({"a": frames(1)}, 30.0, torch.arange(1), torch.arange(1))
-    with pytest.raises(InputError, match="place .* has no labels, others beside it have"):
+    with pytest.raises(InputError, match=r"place .* has no labels, others beside it have"):
         Batch.cat([batch(a=(1,)), unlabelled])
