@@ -31,9 +31,12 @@ from omnifuse.runs.predicting import PredictCommand
 from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.runs.quickstart import QuickstartConfig
 from omnifuse.runs.recipe import read_recipe, with_flags
+from omnifuse.runs.reproducing import ReproduceCommand
+from omnifuse.runs.robustness import RobustnessCommand
 from omnifuse.runs.scene_flags import scene_command
 from omnifuse.runs.searching import SearchCommand
 from omnifuse.runs.showing import ShowCommand
+from omnifuse.runs.studies.catalogue import STUDIES
 from omnifuse.runs.surveying import StatsCommand
 
 ROOT = Path(__file__).parents[1]
@@ -183,6 +186,13 @@ def test_every_flag_shown_exists(run):
             seen += 1
         elif words[:2] == ["omnifuse", "evaluate"]:
             tyro.cli(EvaluateCommand, args=flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "robustness"]:
+            tyro.cli(RobustnessCommand, args=flags)
+            seen += 1
+        elif words[:2] == ["omnifuse", "reproduce"]:
+            assert words[2] in STUDIES
+            tyro.cli(ReproduceCommand, args=flags)
             seen += 1
         elif words[:2] == ["omnifuse", "compare"]:
             tyro.cli(CompareCommand, args=flags)
