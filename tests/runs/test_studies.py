@@ -22,7 +22,7 @@ from omnifuse.runs.studies.regions import held_out_region, out_of, region_fold, 
 from omnifuse.runs.studies.robust import name_of, result_of
 from omnifuse.runs.studies.running import run_study
 from omnifuse.runs.studies.study import Entry, Found, Scale, Study, digest, pretraining_folder
-from omnifuse.runs.studies.tables import cell, difference, folds_joined, markdown, pooled, signed, values
+from omnifuse.runs.studies.tables import cell, difference, folds_joined, headlined, markdown, pooled, signed, values
 
 TINY = Scale(places=0.07, steps=0.01, data="folder")
 
@@ -123,6 +123,21 @@ def test_seeds_are_other_places_and_differences_are_place_by_place():
         (0,),
     )
     assert folds_joined(folds, "x", (1, 2), "s2").total.tolist() == [[14, 6], [0, 20]]
+
+
+def test_another_score_is_put_first_in_the_rows_that_are_named():
+    found = Found({("x, classification", 0): results([5]), ("x, segmentation", 0): results([5])}, {}, (0,))
+    other = headlined(found, "classification", "accuracy")
+    assert values(other, "x, classification", "s2") == [0.75]
+    assert values(other, "x, segmentation", "s2") == values(found, "x, segmentation", "s2") == pytest.approx([(5 / 10 + 10 / 15) / 2])
+
+
+def test_a_place_is_as_large_as_what_a_step_sees_where_labels_are_of_whole_places():
+    for name in ("fusions", "regions"):
+        for entry in STUDIES[name].entries(0, TINY):
+            data = getattr(entry.config.data, "data", entry.config.data)  # of stacked sensors, what is stacked
+            seen = entry.config.augment.crop or 10.0 * data.landscape.size
+            assert seen == 160.0 and (entry.config.augment.crop == 0) == bool(entry.config.target)
 
 
 def shifted(one: Results) -> Scored:
