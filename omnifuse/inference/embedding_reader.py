@@ -15,6 +15,8 @@ from omnifuse.inference.embedding_table import KEY
 from omnifuse.inference.quantize import from_int8
 
 _NAMES = ("embedding", "embeddings", "vector")  # of the column in tables of others
+_PIECE = 65_536  # rows in memory at a time
+_BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,14 @@ class EmbeddingTable:
     steps: tuple[float, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
 
-    def pieces(self, rows: int = 65_536, columns: Sequence[str] = ()) -> Iterator[tuple[int, Float[np.ndarray, "n d"], Any]]:
+    def pieces(self, rows: int = _PIECE, columns: Sequence[str] = ()) -> Iterator[tuple[int, Float[np.ndarray, "n d"], Any]]:
         """Yield the table in order: number of the first row, vectors in float32, and an Arrow table of the other columns asked for.
 
         Raises:
             InputError: for a vector that is missing, has another length, or holds values that are not finite.
         """
-        from pyarrow import parquet
-
         start = 0
-        with parquet.ParquetFile(self.path) as file:
+        with _opened(self.path) as file:
             there = set(file.schema_arrow.names)
             for batch in file.iter_batches(rows, columns=[self.column, *(name for name in columns if name in there)]):
                 yield start, self._vectors(batch.column(self.column), start), batch
@@ -55,9 +55,8 @@ class EmbeddingTable:
     def take(self, rows: Sequence[int], columns: Sequence[str] = ()) -> tuple[Float[np.ndarray, "n d"], Any]:
         """Return some rows, in the given order: their vectors, and an Arrow table of the other columns; reads their groups alone."""
         import pyarrow as pa
-        from pyarrow import parquet
 
-        with parquet.ParquetFile(self.path) as file:
+        with _opened(self.path) as file:
             there = set(file.schema_arrow.names)
             names = [self.column, *(name for name in columns if name in there)]
             ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)])
@@ -67,8 +66,12 @@ class EmbeddingTable:
             for group in np.unique(groups).tolist():
                 first = int(ends[group - 1]) if group else 0
                 wanted = np.asarray(rows)[order][groups == group] - first
-                parts.append(file.read_row_group(group, columns=names).take(pa.array(wanted)))
-        table = pa.concat_tables(parts).take(pa.array(np.argsort(order)))
+                for batch in file.iter_batches(_PIECE, row_groups=[group], columns=names):  # a group of others may be the whole table
+                    here, wanted = wanted[wanted < len(batch)], wanted[wanted >= len(batch)] - len(batch)
+                    parts.append(batch.take(pa.array(here)))
+                    if not len(wanted):
+                        break
+        table = pa.Table.from_batches(parts).take(pa.array(np.argsort(order)))
         return self._vectors(table.column(self.column).combine_chunks(), int(rows[0])), table
 
     def ids(self, piece: Any, start: int) -> list[str]:
@@ -137,6 +140,13 @@ def open_table(path: Path, column: str = "") -> EmbeddingTable:
     if pa.types.is_integer(found.value_type) and len(steps) != dim:
         raise InputError(f"{path}: `{name}` holds whole numbers without their scale. Try: a table with `emb:quantization`.")
     return EmbeddingTable(path, rows, dim, name, steps if pa.types.is_integer(found.value_type) else (), about)
+
+
+def _opened(path: Path) -> Any:
+    """Open a Parquet file to be read bit by bit: by default pyarrow takes the bytes of all pieces to come into memory."""
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
 
 
 def _is_number(dtype: Any) -> bool:

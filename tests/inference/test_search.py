@@ -89,6 +89,20 @@ def test_vectors_are_found_by_id_in_the_order_asked(table, ids):
         vectors_of(table, ["nothing"])
 
 
+@pytest.mark.parametrize("group", [4096, 1 << 20])
+def test_a_table_is_never_held_whole(tmp_path, group):
+    number, dim, path = 120_000, 32, tmp_path / "large.parquet"
+    values = np.random.default_rng(0).standard_normal((number, dim), np.float32)  # random, so that nothing gets smaller on the disk
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), dim)
+    parquet.write_table(pa.table({"embedding": rows}), path, row_group_size=group, use_dictionary=False)
+    del rows
+    table, before = open_table(path), pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in table.pieces(4096)]
+    assert max(held) < path.stat().st_size / 3  # some pages and a piece, however large the table is
+    wanted = [number - 1, 0, 70_000, 5, 5]
+    np.testing.assert_array_equal(table.take(wanted)[0], values[wanted])
+
+
 @pytest.mark.parametrize("flat", [10_000, 10])
 def test_an_index_finds_what_the_loop_finds(table, ids, flat):
     pytest.importorskip("faiss")
