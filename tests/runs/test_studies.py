@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from omnifuse.errors import ConfigError
-from omnifuse.evals.harms import settings_of
+from omnifuse.evals.harms import name_of, settings_of
 from omnifuse.evals.metrics import Confusion
 from omnifuse.evals.scoring import Scored
 from omnifuse.modalities import MODALITIES
@@ -19,7 +19,7 @@ from omnifuse.runs.results import Results, ResultsFile, read_results, write_resu
 from omnifuse.runs.studies.catalogue import STUDIES
 from omnifuse.runs.studies.landscape import tuning
 from omnifuse.runs.studies.regions import held_out_region, out_of, region_fold, region_of
-from omnifuse.runs.studies.robust import name_of, result_of
+from omnifuse.runs.studies.robust import result_of
 from omnifuse.runs.studies.running import run_study
 from omnifuse.runs.studies.study import Entry, Found, Scale, Study, digest, pretraining_folder
 from omnifuse.runs.studies.tables import cell, difference, folds_joined, headlined, markdown, pooled, signed, values

@@ -8,7 +8,7 @@ from omnifuse.data.loading import evaluation_batches
 from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
 from omnifuse.evals.figures.bars import Bar
-from omnifuse.evals.harms import RobustnessConfig, settings_of
+from omnifuse.evals.harms import RobustnessConfig, name_of, settings_of
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.scoring import Scored, score_views
 from omnifuse.models.fusion_stacked import EarlyConfig
@@ -25,7 +25,6 @@ from omnifuse.runs.pretraining import PretrainConfig
 from omnifuse.runs.results import SEED
 from omnifuse.runs.sources import AlgaeBloomsData, DataConfig, WorldCerealPixelsData
 from omnifuse.runs.studies.landscape import training
-from omnifuse.runs.studies.robust import name_of
 from omnifuse.runs.studies.study import Entry, Found, Measured, Scale, Study
 from omnifuse.runs.studies.tables import folds_joined, markdown, share, with_interval
 

@@ -10,8 +10,7 @@ from omnifuse.data.place import PlaceSource
 from omnifuse.data.subset import split
 from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.harms import FULL as SEVERITIES
-from omnifuse.evals.harms import Protocol, Setting
-from omnifuse.evals.harms import name_of as name_of  # which other studies take from here
+from omnifuse.evals.harms import Protocol, Setting, name_of
 from omnifuse.evals.metrics import metric_of
 from omnifuse.evals.robustness import RobustnessResult, robustness
 from omnifuse.evals.scoring import Scored
