@@ -9,9 +9,7 @@ from omnifuse.data.landscape.regions import REGIONS
 from omnifuse.data.stacked import Stack
 from omnifuse.evals.figures.bars import Bar
 from omnifuse.evals.scoring import Scored
-from omnifuse.models.model import EncoderConfig
-from omnifuse.models.utae import UTAEConfig
-from omnifuse.runs.baselines import utae_s2
+from omnifuse.runs.baselines import COVARIATES, utae_s2
 from omnifuse.runs.finetuning import FinetuneConfig
 from omnifuse.runs.places import SplitConfig
 from omnifuse.runs.results import Results
@@ -21,7 +19,6 @@ from omnifuse.runs.studies.landscape import LONG, UPDATES, data, of_architecture
 from omnifuse.runs.studies.study import Entry, Found, Info, Measured, Scale, Study
 from omnifuse.runs.studies.tables import cell, headlined, markdown
 
-COVARIATES = ("dem", "climate", "landcover")
 _ROWS = ("S2", "S2 with stacked covariates", "S2 with learned covariates")
 _TASKS = ("segmentation", "classification", "regression")
 _LABELS = (10, 100)
@@ -48,19 +45,15 @@ def out_of(seed: int) -> SplitConfig:
 
 def variants(seed: int, scale: Scale, what: str) -> dict[str, FinetuneConfig]:
     """Return the optical model, and two ways to tell it where it is, for a task."""
-    sensors = ("s2", *COVARIATES)
+    covariates = tuple(COVARIATES)
+    sensors = ("s2", *covariates)
     places, whole = data(seed, scale, sensors), quarters(seed, scale, sensors)
-    stacks = (Stack(onto="s2", series=COVARIATES, name="s2"),)
-    learned: dict[str, EncoderConfig] = {
-        "dem": UTAEConfig(widths=(8, 16, 16), heads=8, dim=32, season=(0, 0)),
-        "climate": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64),
-        "landcover": UTAEConfig(widths=(32,), kernel=1, heads=8, dim=64, season=(0, 0)),
-    }
+    stacks = (Stack(onto="s2", series=covariates, name="s2"),)
     optical = replace(of_architecture(seed, scale, utae_s2()), data=places)
     updates = LONG if what == _TASKS[0] else UPDATES  # labels of places are learned in fewer
     optical = replace(optical, train=training(seed, scale.updates(updates), learning_rate=1e-3))
     both = tuning(seed, scale, ("s2",))
-    both = replace(both, data=places, encoders=both.encoders | learned, train=optical.train)
+    both = replace(both, data=places, encoders=both.encoders | COVARIATES, train=optical.train)
     return {
         _ROWS[0]: task(optical, what, whole),
         _ROWS[1]: task(replace(optical, data=StackedData(data=places, stacks=stacks)), what, StackedData(data=whole, stacks=stacks)),
