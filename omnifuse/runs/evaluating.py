@@ -185,7 +185,7 @@ def score_models(
         by_model.append((one, found["+".join(names)]))
         if not sheets and processes.rank == 0:
             sheets = draw_from(module, view, one.places)
-    notes = [*missing_rows(rule, len(planned)), *(one.note for one in planned if one.note)]
+    notes = [*missing_rows(rule, len(planned)), *(note for one in planned for note in one.notes)]
     return Evaluation(rule, scored, by_model, notes, labels, sheets)
 
 

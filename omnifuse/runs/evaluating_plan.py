@@ -18,6 +18,7 @@ from omnifuse.errors import ConfigError, InputError
 from omnifuse.evals.protocols import Protocol
 from omnifuse.inference.folder import CONFIG, ModelFolder
 from omnifuse.inference.releases import read_named
+from omnifuse.runs.ancestry import seen_before
 from omnifuse.runs.places import SplitConfig
 
 Seen = Literal["refuse", "allowed"]
@@ -62,13 +63,14 @@ class Planned:
         entrant: The model.
         part: The places in words, such as `fold 5`.
         places: Their numbers.
-        note: What is to be known of them: that the model was trained on some, or that it does not say what it was trained on.
+        notes: What is to be known of them: that the model was trained on some, that the weights it started from were, or that it does
+            not say what it was trained on.
     """
 
     entrant: Entrant
     part: str
     places: Int[np.ndarray, " n"]
-    note: str
+    notes: tuple[str, ...] = ()
 
 
 def entrants(pattern: str) -> list[Entrant]:
@@ -137,7 +139,10 @@ def plan(
         else:
             raise ConfigError(f"{one.name}: does not say what it was tested on. Try: --split fold --values 5.")
         places = split_by_text(info, key, values)
-        planned.append(Planned(one, f"{key} {', '.join(values)}", places, _note(one, info, places, seen)))
+        facts = one.content.facts
+        earlier = seen_before(facts.get("pretrained on") or {}, str(facts.get("data")), key, info, places)
+        notes = (_note(one, info, places, seen), *(f"{one.name}: {note}" for note in earlier))
+        planned.append(Planned(one, f"{key} {', '.join(values)}", places, tuple(filter(None, notes))))
     return planned
 
 

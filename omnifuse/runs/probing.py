@@ -63,7 +63,7 @@ def probe_models(
         "pixel.",
         _images_seen(model),
     ]
-    return Evaluation(rule, scored, [(Planned(model, part, asked, ""), scored["+".join(names)])], notes, labels, [])
+    return Evaluation(rule, scored, [(Planned(model, part, asked), scored["+".join(names)])], notes, labels, [])
 
 
 def _images_seen(model: Entrant) -> str:

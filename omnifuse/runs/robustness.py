@@ -114,7 +114,7 @@ def measure(model: str, found: Found, command: RobustnessCommand) -> RobustnessR
         )
     if rank == 0:
         ids = {int(number): str(source.info[number]["id"]) for number in places}
-        notes = [*missing_rows(rule, 1), *([planned.note] if planned.note else [])]
+        notes = [*missing_rows(rule, 1), *planned.notes]
         facts = {
             "model": model,
             "data": found.path,

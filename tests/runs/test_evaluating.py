@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,13 +66,11 @@ def found(made: Path) -> Path:
     return made / "out"
 
 
-def entrant(values: tuple[int, ...] | None, key: str = "fold") -> Entrant:
-    class Nothing:
-        pass
-
+def entrant(values: tuple[int, ...] | None, key: str = "fold", **facts: object) -> Entrant:
+    content = SimpleNamespace(facts=facts)
     known = None if values is None else SplitConfig(key=key, train=values, val=(), test=(5,))
     one = object.__new__(Entrant)
-    for name, value in (("name", "mine"), ("content", Nothing()), ("training", Training(split=known))):
+    for name, value in (("name", "mine"), ("content", content), ("training", Training(split=known))):
         object.__setattr__(one, name, value)
     return one
 
@@ -110,7 +109,7 @@ def test_what_a_model_was_trained_on_is_not_scored_unless_it_is_said(made, capsy
     with pytest.raises(InputError, match=r"mine: was trained on places.*4 of the 6 places, such as 'p0' \(fold 1\).*--values 5"):
         plan(known, INFO, None, (), ("fold", ("1", "2", "4")), "refuse")
     (allowed,) = plan(known, INFO, None, (), ("fold", ("1", "2", "4")), "allowed")
-    assert len(allowed.places) == 6 and "no score of unseen places" in allowed.note
+    assert len(allowed.places) == 6 and "no score of unseen places" in allowed.notes[0]
     # The well-known mistake: the weights called `Fold_1` are of row 1, which tests fold 5, and have seen fold 1.
     assert run(made, "fold0", "--split", "fold", "--values", "1", "--out", str(made / "never")) == 3
     assert "was trained on places" in capsys.readouterr().err and not (made / "never").exists()
@@ -122,9 +121,18 @@ def test_where_a_model_says_nothing_the_places_have_to_be_named_and_a_note_says_
     with pytest.raises(ConfigError, match=r"does not say what it was trained on.*--rows 1"):
         plan([entrant(None)], INFO, PROTOCOLS["pastis"], (), None, "refuse")
     (one,) = plan([entrant(None)], INFO, PROTOCOLS["pastis"], (2,), None, "refuse")
-    assert one.part == "fold 1" and "is not known" in one.note
+    assert one.part == "fold 1" and "is not known" in one.notes[0]
     (own,) = plan([entrant((1, 2, 3))], INFO, None, (), None, "refuse")
-    assert own.places.tolist() == [4, 9] and own.note == ""
+    assert own.places.tolist() == [4, 9] and own.notes == ()
+
+
+@pytest.mark.parametrize(("earlier", "told"), [((5, 1), 2), ((1, 2, 3), 0)])
+def test_images_that_the_pretraining_has_seen_are_told_again_at_an_evaluation(earlier, told):
+    """A model fine-tuned on one row from weights that were pretrained on another is scored at places whose images it knows."""
+    before = {"data": "pastis", "split": {"key": "fold", "train": list(earlier)}}
+    (one,) = plan([entrant((1, 2, 3), data="pastis", **{"pretrained on": before})], INFO, None, (), None, "refuse")
+    said = [f"mine: {told} of the 2 tested places are of fold 5, 1, which the weights to start from were trained on"] if told else []
+    assert [note.split(":")[0] + ":" + note.split(":")[1] for note in one.notes] == said
 
 
 def test_a_model_of_another_division_is_no_row_of_the_protocol():
