@@ -77,7 +77,9 @@ class Frames:
         return torch.repeat_interleave(self.count).to(self.pixels.device, non_blocking=True)
 
     def keep(self, kept: Bool[Tensor, " n"]) -> "Frames":
-        """Keep the frames marked in `kept` (on the CPU), in order."""
+        """Keep the frames marked in `kept` (on the CPU), in order; where that is all of them nothing is copied."""
+        if bool(kept.all()):
+            return self
         count = torch.zeros_like(self.count).index_add_(0, torch.repeat_interleave(self.count), kept.to(self.count.dtype))
         index = kept.nonzero()[:, 0].to(self.pixels.device)
         return Frames(self.pixels[index], self.day[index], count)
@@ -91,7 +93,9 @@ class Frames:
         return Frames(self.pixels[index], self.day[index], count)
 
     def without(self, places: Bool[Tensor, " b"]) -> "Frames":
-        """Set the count of the marked places to zero."""
+        """Set the count of the marked places to zero; where none is marked nothing is copied."""
+        if not bool(places.any()):
+            return self
         return self.keep(torch.repeat_interleave(~places, self.count))
 
     def to(self, device: torch.device | str) -> "Frames":

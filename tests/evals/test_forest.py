@@ -79,6 +79,17 @@ def test_every_task_follows_the_contract_and_a_planted_signal_is_found(kind, sha
         assert seen["blind"].score < seen["all"].score - 0.2
 
 
+def test_a_boosted_forest_finds_it_too_and_is_for_classes_that_exclude_each_other():
+    source, config = Planted("map"), replace(CONFIG, boosted=True)
+    batch = next(evaluation_batches(source, np.arange(16, 24), 8))
+    forest = fitted(source, config)
+    assert type(forest.forest).__name__.startswith("HistGradientBoosting")
+    assert score_views(forest, lambda: [batch], {"all": lambda b: b}, metric_of(labels_of(source)))["all"].score > 0.9
+    for kind in ("several", "quantities"):
+        with pytest.raises(ConfigError, match=r"`boosted` is for classes that exclude each other.*boosted=False"):
+            fitted(Planted(kind), config)
+
+
 def test_quantities_come_in_their_units():
     source = Planted("quantities map")
     batch = next(evaluation_batches(source, np.array([16, 17]), 2))
