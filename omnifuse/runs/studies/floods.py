@@ -73,7 +73,7 @@ def bars(found: Found) -> Sequence[Bar]:
     for view in _VIEWS:
         for row in _MODELS:
             joined = folds_joined(found, row, FOLDS, view)
-            made.append(Bar(view, row, joined.each["flood"], joined.interval_of_each(0)["flood"]))
+            made.append(Bar(view.upper().replace("+", " + "), row, joined.each["flood"], joined.interval_of_each(0)["flood"]))
     return made
 
 
