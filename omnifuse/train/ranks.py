@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import broadcast_object_list, gather_object, patch_environment
 from torch import Tensor
 
@@ -61,7 +61,9 @@ def leave() -> None:
 
 
 def this_process() -> tuple[int, int]:
-    """Return the number of this process and how many there are, once `start` has joined them."""
+    """Return the number of this process and how many there are: what the launcher says, until `start` has joined them."""
+    if not is_initialized():  # asking accelerate would settle how they are joined, and on CPUs leave each alone
+        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     state = PartialState()
     return state.process_index, state.num_processes
 
